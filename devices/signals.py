@@ -1,0 +1,39 @@
+"""The only signals of the house: what the registry tells the rooms above it, which it does not know.
+
+Both are sent INSIDE the transaction that caused them, once per verb call with everything that changed, so a receiver
+writes its own rows in the same transaction; a receiver that raises undoes the cause as well. Nobody may talk on the
+wire in a receiver.
+
+``inventory_changed``  changes: list[InventoryChange]
+    A level sensor has one entry per slot: where the state stands after the call (``previous`` before it; equal when
+    the device repeated itself). A level that came too late to move the state is left out. A usage or level-usage
+    sensor has one entry per newly stored reading, late or not, in the device's own order; ``value`` is a delta.
+``endpoint_changed``   device_ids: list[int] (ascending), what: "ownership" | "description" | "connectivity"
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from django.dispatch import Signal
+
+What = Literal["ownership", "description", "connectivity"]
+
+
+@dataclass(frozen=True)
+class InventoryChange:
+    """One thing that Alexa may want to know. ``device_id`` and ``slot_id`` are primary keys; units are the slot's."""
+
+    device_id: int
+    slot_id: int
+    instance: str
+    sensor: str
+    value: Decimal
+    previous: Decimal | None
+    measured_at: datetime
+    cause: str = "PHYSICAL_INTERACTION"
+
+
+inventory_changed = Signal()
+endpoint_changed = Signal()
