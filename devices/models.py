@@ -10,7 +10,7 @@ from typing import Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
@@ -90,13 +90,11 @@ class DeviceModel(models.Model):
     name = models.CharField(max_length=60)
     manufacturer = models.CharField(max_length=128)
     description = models.CharField(max_length=128, help_text="Names the maker; customers see it in the Alexa app.")
-    display_category = models.CharField(
-        max_length=32, choices=DisplayCategory.choices, default=DisplayCategory.OTHER
-    )
+    display_category = models.CharField(max_length=32, choices=DisplayCategory.choices, default=DisplayCategory.OTHER)
     offline_after = models.DurationField(
         default=timedelta(minutes=60),
-        validators=[MinValueValidator(timedelta(minutes=2))],
-        help_text="A unit that has been silent for so long is offline (hh:mm:ss).",
+        validators=[MinValueValidator(timedelta(minutes=2)), MaxValueValidator(timedelta(days=31))],
+        help_text="A unit that has been silent for so long is offline: hh:mm:ss, 2 minutes to 31 days.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -23,7 +23,10 @@ What = Literal["ownership", "description", "connectivity"]
 
 @dataclass(frozen=True)
 class InventoryChange:
-    """One thing that Alexa may want to know. ``device_id`` and ``slot_id`` are primary keys; units are the slot's."""
+    """One thing that Alexa may want to know. ``device_id`` and ``slot_id`` are primary keys; units are the slot's.
+
+    ``previous`` is None for the first level of a slot, and for every delta.
+    """
 
     device_id: int
     slot_id: int

@@ -1,0 +1,59 @@
+"""Who is there: when a unit was last heard, and who has been silent for too long.
+
+``Device.last_seen_at`` may be a minute old, because writing it with every reading would make one hot row hotter; the
+sweep allows for that minute. Both verbs send endpoint_changed(what="connectivity") inside their transaction.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from devices.models import Device, DeviceModel
+from devices.signals import endpoint_changed
+
+WRITE_EVERY = timedelta(minutes=1)
+BATCH = 1000
+
+
+def heard_from(device: Device, heard_at: datetime) -> None:
+    """Note that a unit has just spoken; one that was offline is online again. Transactional, idempotent.
+
+    ``device`` as it was read at most moments ago: most calls see there that nothing needs writing and cost no query.
+    """
+    if device.online and device.last_seen_at and heard_at - device.last_seen_at < WRITE_EVERY:
+        return
+    with transaction.atomic():
+        row = Device.objects.select_for_update(no_key=True).only("online", "last_seen_at").get(pk=device.pk)
+        seen = max(heard_at, row.last_seen_at or heard_at)
+        Device.objects.filter(pk=row.pk).update(online=True, last_seen_at=seen)
+        if not row.online:
+            endpoint_changed.send(sender=Device, device_ids=[row.pk], what="connectivity")
+
+
+def mark_silent(now: datetime) -> int:
+    """Mark as offline whoever has been silent for longer than its model allows; how many.
+
+    Each batch is a transaction of its own and leaves alone what somebody else has locked, so several may run at once
+    and a unit is told about once. A claimed unit that never spoke counts from its claim; an unclaimed one is not judged.
+    """
+    return sum(_mark_model(model, now) for model in DeviceModel.objects.only("offline_after"))
+
+
+def _mark_model(model: DeviceModel, now: datetime) -> int:
+    quiet_since = now - model.offline_after - WRITE_EVERY
+    marked = 0
+    while found := _mark_batch(model, quiet_since):
+        marked += found
+    return marked
+
+
+@transaction.atomic
+def _mark_batch(model: DeviceModel, quiet_since: datetime) -> int:
+    silent = Q(last_seen_at__lt=quiet_since) | Q(last_seen_at__isnull=True, claimed_at__lt=quiet_since)
+    rows = Device.objects.filter(silent, device_model=model, online=True).order_by()
+    ids = sorted(rows.select_for_update(no_key=True, skip_locked=True).values_list("pk", flat=True)[:BATCH])
+    if ids:
+        Device.objects.filter(pk__in=ids).update(online=False)
+        endpoint_changed.send(sender=Device, device_ids=ids, what="connectivity")
+    return len(ids)

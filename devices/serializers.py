@@ -1,0 +1,105 @@
+"""Between the device API's JSON and the words of inventory.py. Only shapes are judged here; values are the verb's matter."""
+
+from datetime import datetime
+from typing import Any
+
+from rest_framework.exceptions import ParseError
+
+from devices.inventory import LARGEST_BATCH, Measurement, Outcome
+from devices.measurements import LARGEST_SEQUENCE, shown
+from devices.models import Device, Inventory, Slot
+
+Faults = list[dict[str, str]]
+
+REQUIRED = ("slot", "sequence", "value")
+FIELDS = (*REQUIRED, "measured_at", "epoch")
+
+
+def readings_of(body: Any) -> list[Any] | None:
+    """The items of a batch; None if the body is a single reading. Raises ParseError for anything else."""
+    if not isinstance(body, dict):
+        raise ParseError('Send one JSON object: a reading, or {"readings": [...]}.')
+    if "readings" not in body:
+        return None
+    items = body["readings"]
+    if others := sorted(set(body) - {"readings"}):
+        raise ParseError(f"Beside readings there is '{shown(others[0])}', which is not known here.")
+    if not isinstance(items, list) or not 1 <= len(items) <= LARGEST_BATCH:
+        raise ParseError(f"readings must be a list of 1 to {LARGEST_BATCH} readings.")
+    return items
+
+
+def read(item: Any) -> Measurement | Faults:
+    """One reading in the verb's words, or everything that is wrong with its shape."""
+    if not isinstance(item, dict):
+        return [fault("", "Each reading is a JSON object.")]
+    faults = [fault(name, f"{name} is missing.") for name in REQUIRED if name not in item]
+    faults += [
+        fault(shown(name), f"'{shown(name)}' is not known here; leave it out.") for name in item if name not in FIELDS
+    ]
+    measured_at = item.get("measured_at")
+    try:
+        measured_at = measured_at if measured_at is None else _moment(measured_at)
+    except (ValueError, OverflowError):
+        faults.append(fault("measured_at", f"'{shown(measured_at)}' is not a time; send e.g. 2026-11-21T10:00:00Z."))
+    if faults:
+        return faults
+    return Measurement(item["slot"], item["sequence"], item["value"], measured_at, item.get("epoch", 0))
+
+
+def fault(field: str, reason: str) -> dict[str, str]:
+    """One entry of a problem's ``errors``."""
+    return {"field": field, "reason": reason}
+
+
+def answer(outcome: Outcome) -> dict[str, Any]:
+    """What became of one reading; slot and sequence are repeated as sent where they make sense."""
+    assert outcome.measurement is not None
+    said = {"slot": outcome.measurement.slot, "sequence": outcome.measurement.sequence}
+    return _named(said) | {"status": outcome.status} | _explained(outcome.reason, outcome.field)
+
+
+def refusal(item: Any, faults: Faults) -> dict[str, Any]:
+    """The answer to a reading of a batch whose shape is wrong."""
+    reasons = " ".join(entry["reason"] for entry in faults)
+    return (
+        _named(item if isinstance(item, dict) else {}) | {"status": "refused"} | _explained(reasons, faults[0]["field"])
+    )
+
+
+def about(device: Device, slots: list[Slot], states: dict[int, Inventory]) -> dict[str, Any]:
+    """GET /me: what a unit needs to know of itself to go on reporting after it has lost its memory."""
+    return {
+        "serial": device.serial_number,
+        "model": device.device_model.model_id,
+        "slots": [_slot(slot, states.get(slot.pk)) for slot in slots],
+    }
+
+
+def _slot(slot: Slot, state: Inventory | None) -> dict[str, Any]:
+    return {
+        "slot": slot.slot_id,
+        "instance": slot.instance,
+        "sensor": slot.sensor,
+        "measurement": slot.measurement,
+        "unit": slot.unit or None,
+        "epoch": state.epoch if state else None,
+        "sequence": state.sequence if state else None,
+    }
+
+
+def _named(said: dict[str, Any]) -> dict[str, Any]:
+    slot, sequence = said.get("slot"), said.get("sequence")
+    whole = isinstance(sequence, int) and not isinstance(sequence, bool) and 0 <= sequence <= LARGEST_SEQUENCE
+    return {"slot": shown(slot) if isinstance(slot, str) else None, "sequence": sequence if whole else None}
+
+
+def _explained(reason: str, field: str) -> dict[str, str]:
+    told = {"reason": reason} if reason else {}
+    return told | ({"field": field} if field else {})
+
+
+def _moment(text: Any) -> datetime:
+    if not isinstance(text, str):
+        raise ValueError("not a text")
+    return datetime.fromisoformat(text)

@@ -1,0 +1,101 @@
+"""The device API: report readings, ask about oneself. Only translation; what happens is in inventory.py."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from devices import presence, problems, serializers
+from devices.authentication import DeviceAuthentication, IsDevice
+from devices.inventory import Measurement, Outcome, record_reading
+from devices.models import Device, Inventory
+from devices.parsers import LARGEST_BODY, BodyTooLarge, JSONOnly, PlainJSONRenderer, StrictJSONParser
+from devices.throttles import DeviceThrottle
+
+log = logging.getLogger(__name__)
+
+
+class DeviceAPIView(APIView):
+    """What all addresses of the device API have in common, in place of DRF's site-wide defaults."""
+
+    authentication_classes = [DeviceAuthentication]
+    permission_classes = [IsDevice]
+    throttle_classes = [DeviceThrottle]
+    parser_classes = [StrictJSONParser]
+    renderer_classes = [PlainJSONRenderer]
+    content_negotiation_class = JSONOnly
+    http_method_names = ["get", "post"]
+
+    def get_exception_handler(self) -> Callable[..., Response]:
+        return problems.handle
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Too large is said before anything is read or asked of the database."""
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdecimal() and int(length[:20]) > LARGEST_BODY:
+            raise BodyTooLarge
+        super().initial(request, *args, **kwargs)
+
+
+class ReadingsView(DeviceAPIView):
+    """POST one reading or {"readings": [1 to 1,000]}; idempotent by sequence, so a lost answer is asked for again."""
+
+    def post(self, request: Request) -> Response:
+        items = serializers.readings_of(request.data)
+        return _single(request.auth, request.data) if items is None else _batch(request.auth, items)
+
+
+class MeView(DeviceAPIView):
+    """GET what the portal knows of this unit: model, slots, the last sequence of each."""
+
+    def get(self, request: Request) -> Response:
+        device = request.auth
+        presence.heard_from(device, timezone.now())
+        states = {row.slot_id: row for row in Inventory.objects.filter(device=device)}
+        return Response(serializers.about(device, list(device.device_model.slots.all()), states))
+
+
+class NowhereView(DeviceAPIView):
+    """Everything else below /api/v1/."""
+
+    authentication_classes = []
+    permission_classes = []
+    throttle_classes = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound("There is nothing at this address.")
+
+
+def _single(device: Device, item: Any) -> Response:
+    said = serializers.read(item)
+    if isinstance(said, list):
+        return problems.problem(400, "The reading is refused; see errors.", said)
+    [outcome] = _record(device, [said])
+    if outcome.status == "refused":
+        return problems.problem(400, outcome.reason, [serializers.fault(outcome.field, outcome.reason)])
+    return Response(serializers.answer(outcome), status=201 if outcome.status == "recorded" else 200)
+
+
+def _batch(device: Device, items: list[Any]) -> Response:
+    read = [serializers.read(item) for item in items]
+    said = [entry for entry in read if isinstance(entry, Measurement)]
+    outcomes = iter(_record(device, said) if said else [])
+    results = [
+        serializers.answer(next(outcomes)) if isinstance(entry, Measurement) else serializers.refusal(item, entry)
+        for item, entry in zip(items, read, strict=True)
+    ]
+    return Response({"results": results})
+
+
+def _record(device: Device, said: list[Measurement]) -> list[Outcome]:
+    outcomes = record_reading(device, said, timezone.now())
+    counts = {status: sum(o.status == status for o in outcomes) for status in ("recorded", "already known", "refused")}
+    log.info(
+        "readings of %s: %s", device.serial_number, ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    )
+    return outcomes
