@@ -1,0 +1,125 @@
+"""The wire to Amazon's signing certificates, and the small memory of those that we have seen.
+
+Whether a certificate is good for a message is decided in `sns.py`; here it is only had. In the sandbox
+(`settings.SNS_CERTIFICATE_MIRROR`) the same file name is asked of the sandbox instead of Amazon's host: the rules for
+the address in the message stay what they are.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Lock
+
+import aiohttp
+from cryptography.x509 import Certificate
+from django.conf import settings
+
+from notifications import sns
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 5.0  # seconds; SNS itself waits 15 for us
+LARGEST_BODY = 16 * 1024
+LIFETIME = 24 * 3600.0  # seconds
+KEPT = 16
+
+_lock = Lock()
+_known: OrderedDict[str, tuple[float, Certificate]] = OrderedDict()
+_flights: dict[str, Future[Certificate]] = {}
+# Also the limit of what strangers can make us ask of Amazon at once.
+_pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sns-certificate")
+
+
+def fetch(url: str) -> Certificate:
+    """The certificate at `url`, from memory or over the wire; many callers share one request.
+
+    At most 5 s. Raises sns.CertificateUnavailable where asking again may help, else sns.Forbidden; neither is
+    remembered. Call it with no transaction open. Source: Amazon's SNS guide, section 6.
+    """
+    address = _address(url)
+    flight = _remembered(address) or _flight(address)
+    try:
+        return flight if isinstance(flight, Certificate) else flight.result(timeout=LONGEST_WAIT)
+    except TimeoutError as problem:
+        raise sns.CertificateUnavailable("no answer in time") from problem
+
+
+def forget() -> None:
+    """Forget every certificate."""
+    with _lock:
+        _known.clear()
+
+
+def _address(url: str) -> str:
+    mirror = settings.SNS_CERTIFICATE_MIRROR
+    return f"{mirror.rstrip('/')}/{url.rsplit('/', 1)[1]}" if mirror else url
+
+
+def _remembered(address: str) -> Certificate | None:
+    with _lock:
+        until, certificate = _known.get(address, (0.0, None))
+        if time.monotonic() >= until:
+            _known.pop(address, None)
+            return None
+        return certificate
+
+
+def _flight(address: str) -> Future[Certificate]:
+    with _lock:
+        if address not in _flights:
+            _flights[address] = _pool.submit(_fly, address)
+        return _flights[address]
+
+
+def _fly(address: str) -> Certificate:
+    try:
+        certificate = sns.read_certificate(asyncio.run(_download(address)))
+        _remember(address, certificate)
+        log.info("SNS certificate fetched: %s", address)
+        return certificate
+    finally:
+        with _lock:
+            _flights.pop(address, None)
+
+
+def _remember(address: str, certificate: Certificate) -> None:
+    left = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
+    if left <= 0:
+        return
+    with _lock:
+        _known[address] = time.monotonic() + min(LIFETIME, left), certificate
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+
+
+async def _download(address: str) -> bytes:
+    """The body of a plain 200: no redirects, no proxies, no cookies, no compression."""
+    wait = aiohttp.ClientTimeout(total=LONGEST_WAIT, sock_connect=3, sock_read=3)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=wait, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session,
+            session.get(address, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            _refuse_other_than_200(response.status)
+            return await _capped(response)
+    except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+        raise sns.CertificateUnavailable(type(problem).__name__) from problem
+
+
+def _refuse_other_than_200(status: int) -> None:
+    if status == 429 or status >= 500:
+        raise sns.CertificateUnavailable(f"HTTP {status}")
+    if status != 200:
+        raise sns.Forbidden("certificate", f"HTTP {status}")
+
+
+async def _capped(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise sns.Forbidden("certificate", "too large")
+    return body

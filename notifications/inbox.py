@@ -1,0 +1,167 @@
+"""The inbox: receive (verify, store), process (understand, apply) and replay. HTTP is `views.py`, Celery `tasks.py`.
+
+Every message is a row from the moment we answer 200; everything after can be done again at will.
+"""
+
+import json
+import logging
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from notifications import certificates, doorbell, drs, orders, sns, topics
+from notifications.models import Message, Topic
+
+log = logging.getLogger(__name__)
+
+SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
+SPELLINGS = {name.lower() for name in SECRET}
+MASK = "(masked)"
+LONGEST_PAUSE = 3600.0  # seconds
+HELD = {
+    "stale": "It came more than 75 minutes after Amazon sent it. Process it again to apply it.",
+    "future": "It is dated more than 5 minutes ahead of our clock. Process it again to apply it.",
+}
+
+
+def clock() -> datetime:
+    """Now, for the checks of a message; the far side of the wire in a test, since every known message is old."""
+    return datetime.now(UTC)
+
+
+def receive(body: bytes, headers: Mapping[str, str]) -> Message:
+    """Verify a message that came to the HTTPS door and store it once; ring. The row, new or as it was.
+
+    Idempotent by (topic, MessageId). On the wire for an unknown certificate (5 s at most), so call it with no
+    transaction open. Raises sns.Malformed, sns.Forbidden, sns.CertificateUnavailable and django.db errors, and has
+    then stored nothing. Source: Amazon's SNS guide, section 7.
+    """
+    topics_by_arn: dict[str, Topic] = {}
+
+    def rules(arn: str) -> sns.TopicRules | None:
+        topics_by_arn.update({topic.arn: topic for topic in Topic.objects.filter(arn=arn)})
+        return topics_by_arn[arn].rules() if arn in topics_by_arn else None
+
+    verified = sns.verify(body, headers, rules, clock(), certificates.fetch)
+    message = _row(verified, topics_by_arn[verified.envelope["TopicArn"]])
+    if not Message.objects.insert_once(message):
+        return _again(message)
+    if message.state == Message.State.WAITING:
+        doorbell.ring()
+    return message
+
+
+def _row(verified: sns.Verified, topic: Topic) -> Message:
+    envelope, held = verified.envelope, HELD.get(verified.freshness, "")
+    message = Message(
+        topic=topic,
+        message_id=envelope["MessageId"].lower(),
+        kind=envelope["Type"],
+        subject=envelope.fields.get("Subject", ""),
+        sent_at=envelope.timestamp,
+        body=json.dumps(masked(envelope.document), ensure_ascii=False),
+        verdicts=_verdicts(verified),
+        reason=held,
+    )
+    if held:
+        message.state, message.due_at = Message.State.HELD, None
+    message.seal({name: envelope[name] for name in SECRET if name in envelope.fields})
+    return message
+
+
+def masked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without what gives power to whoever reads it, in whatever spelling."""
+    return {name: MASK if name.lower() in SPELLINGS else value for name, value in document.items()}
+
+
+def _verdicts(verified: sns.Verified) -> dict[str, str]:
+    certificate, envelope = verified.certificate, verified.envelope
+    return {
+        "signature": f"valid, version {envelope['SignatureVersion']}",
+        "freshness": verified.freshness,
+        "certificate": envelope["SigningCertURL"],
+        "certificate subject": certificate.subject.rfc4514_string(),
+        "certificate valid until": certificate.not_valid_after_utc.isoformat(),
+        "certificate SHA-256": certificate.fingerprint(hashes.SHA256()).hex(),
+    }
+
+
+def _again(message: Message) -> Message:
+    """A repetition changes nothing, except that it frees a message that was held for its time and is fresh now."""
+    stored = Message.objects.get(topic=message.topic, message_id=message.message_id)
+    timely = message.state == Message.State.WAITING and stored.reason in HELD.values()
+    if timely and stored.state == Message.State.HELD:
+        replay(stored)
+    return stored
+
+
+def replay(message: Message) -> None:
+    """Have a message processed again, held and quarantined ones too. Idempotent; a stale one is applied hereby."""
+    Message.objects.filter(pk=message.pk).update(state=Message.State.WAITING, reason="", error="", attempts=0, due_at=Now())
+    doorbell.ring()
+
+
+def process_next() -> bool:
+    """Process the message that has been due longest and is nobody else's; False when there is none.
+
+    [T] for each message, so a crash loses nothing and a repetition changes nothing; a confirmation talks to Amazon
+    after its transaction. Whatever goes wrong with a message stays on its row, with the time of the next attempt.
+    """
+    message = None
+    try:
+        with transaction.atomic():
+            message = Message.objects.due().select_for_update(skip_locked=True, of=("self",)).select_related("topic").first()
+            if message is None:
+                return False
+            process(message)
+        if message.due_at is not None:
+            topics.confirm(message)
+        log.info("SNS message %s: %s %s", message.message_id, message.state, message.reason)
+    except Exception as problem:
+        if message is None:
+            raise
+        _remember(message, problem)
+    return True
+
+
+def process(message: Message) -> None:
+    """Understand one message and apply it. In a transaction that holds its row; idempotent; raises anything."""
+    if message.kind == Message.Kind.CONFIRMATION:
+        topics.consider(message)
+    elif message.kind == Message.Kind.UNSUBSCRIBE:
+        topics.mark_unsubscribed(message)
+    elif message.topic.kind != Topic.Kind.DRS:
+        message.settle(Message.State.UNUSED, f"Messages about {message.topic.get_kind_display()} are not read yet.")
+    else:
+        _process_drs(message)
+
+
+def _process_drs(message: Message) -> None:
+    try:
+        said = drs.parse(message.text, message.attributes)
+    except drs.Unreadable as problem:
+        orders.forget(message)
+        message.settle(Message.State.QUARANTINED, str(problem))
+        return
+    row = orders.keep(message, said)
+    if row.contradicted:
+        message.settle(Message.State.QUARANTINED, orders.TWINS.format(said.notification_id))
+    elif said.type in drs.ABOUT_ORDERS:
+        message.settle(Message.State.DONE, " ".join(said.remarks))
+    else:
+        message.settle(Message.State.UNUSED, f"Nothing here uses {said.type} yet.")
+
+
+def _remember(message: Message, problem: Exception) -> None:
+    """The error and the next attempt on the row; jittered, doubling, an hour at most, for ever."""
+    log.exception("SNS message %s could not be processed", message.message_id)
+    pause = min(LONGEST_PAUSE, 2.0 ** min(message.attempts + 1, 12)) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
+    Message.objects.filter(pk=message.pk, due_at__isnull=False).update(
+        attempts=F("attempts") + 1, due_at=Now() + timedelta(seconds=pause), error=f"{type(problem).__name__}: {problem}"[:500]
+    )

@@ -1,0 +1,241 @@
+"""Is this Amazon's? The SNS envelope read and verified: a pure function of bytes, headers, rules, clock and fetcher.
+
+Here live the checks 3 to 10 of Amazon's SNS guide (our section 7) and their order. The wire to the certificate is
+`certificates.py`, storing is `inbox.py`, what the message says is `drs.py`. Imports nothing of Django.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from notifications import regions, strict_json
+
+Freshness = Literal["fresh", "stale", "future"]
+OLDEST: Final = timedelta(minutes=75)  # SNS gives up after 60 minutes
+AHEAD: Final = timedelta(minutes=5)
+SIGNED: Final[dict[str, tuple[str, ...]]] = {
+    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+}
+UNSIGNED: Final = ("Signature", "SignatureVersion", "SigningCertURL")
+VERSIONS: Final[dict[str, hashes.HashAlgorithm]] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303 (Amazon's)
+_SHAPES: Final[dict[str, re.Pattern[str]]] = {
+    "MessageId": re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    "Timestamp": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z"),
+    "TopicArn": regions.ARN,
+    # Newlines are not escaped in the signed text: one here would shift a neighbour's bytes into this field.
+    "Subject": re.compile(r"[^\x00-\x1f\x7f-\x9f]*"),
+    "Token": re.compile(r"[^\x00-\x1f\x7f-\x9f]+"),
+    "SubscribeURL": re.compile(r"[^\x00-\x1f\x7f-\x9f]+"),
+}
+_CERTIFICATE_FILE: Final = r"/SimpleNotificationService-[0-9a-f]{32}\.pem"
+_ONE_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n)+-----END CERTIFICATE-----(?:\r?\n)?")
+
+
+class Refused(Exception):
+    """Not let in. `check` names the check that failed, for our log only; the sender is never told."""
+
+    def __init__(self, check: str, reason: str) -> None:
+        super().__init__(f"{check}: {reason}")
+        self.check = check
+
+
+class Malformed(Refused):
+    """Not an SNS message at all: HTTP 400."""
+
+
+class Forbidden(Refused):
+    """An SNS message in form, but not one that we take: HTTP 403."""
+
+
+class CertificateUnavailable(Exception):
+    """The certificate could not be had just now; SNS should try again: HTTP 503."""
+
+
+@dataclass(frozen=True)
+class TopicRules:
+    """What staff entered about a topic. `signature_version` is the lowest one accepted."""
+
+    arn: str
+    signature_version: str = "1"
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An SNS message whose fields have the right shapes. Nothing in it is trusted yet."""
+
+    fields: Mapping[str, str]
+    timestamp: datetime
+    signature: bytes
+    document: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields[name]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An envelope that Amazon signed for a topic of ours, with what the verdict rests on."""
+
+    envelope: Envelope
+    certificate: x509.Certificate
+    freshness: Freshness
+
+
+Fetcher = Callable[[str], x509.Certificate]
+Rules = Callable[[str], TopicRules | None]
+
+
+def verify(body: bytes, headers: Mapping[str, str], rules: Rules, now: datetime, fetch: Fetcher) -> Verified:
+    """The verified message in `body`. Pure but for `rules` (asked once, by ARN) and `fetch` (asked once, by URL,
+    and only for the one address that the topic's own region allows).
+
+    Raises Malformed, Forbidden, CertificateUnavailable. Source: Amazon's SNS guide, section 7, steps 3 to 10.
+    """
+    named = {name.lower(): value for name, value in headers.items()}
+    if named.get("x-amz-sns-rawdelivery", "").strip():
+        raise Forbidden("raw delivery", "raw messages carry no signature")
+    envelope = parse(body)
+    _compare_headers(envelope, named)
+    _obey(rules(envelope["TopicArn"]), envelope)
+    certificate = fetch(_certificate_address(envelope))
+    check_certificate(certificate, envelope["TopicArn"], now)
+    check_signature(envelope, certificate)
+    return Verified(envelope, certificate, freshness(envelope.timestamp, now))
+
+
+def parse(body: bytes) -> Envelope:
+    """Steps 3 and 4: strict UTF-8, strict JSON, every field present, text, and of its exact shape."""
+    try:
+        document = strict_json.read_object(body.decode("utf-8"))
+    except (UnicodeDecodeError, strict_json.NotStrict) as problem:
+        raise Malformed("json", str(problem)) from problem
+    kind = document.get("Type")
+    if not isinstance(kind, str) or kind not in SIGNED:
+        raise Malformed("type", "none of the three")
+    if "Signature" not in document:
+        raise Forbidden("raw delivery", "no signature")
+    fields = {name: _field(document, name) for name in SIGNED[kind] + UNSIGNED if not _left_out(document, name)}
+    return Envelope(fields, _instant(fields["Timestamp"]), _base64(fields["Signature"]), document)
+
+
+def _left_out(document: Mapping[str, Any], name: str) -> bool:
+    return name == "Subject" and document.get(name) is None
+
+
+def _field(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise Malformed("fields", f"{name} is missing or not text")
+    shape = _SHAPES.get(name)
+    if shape and not shape.fullmatch(value):
+        raise Malformed("shapes", f"{name} has not its shape")
+    return value
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as problem:
+        raise Malformed("shapes", "Timestamp is no instant") from problem
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as problem:
+        raise Malformed("shapes", "Signature is not Base64") from problem
+
+
+def _compare_headers(envelope: Envelope, headers: Mapping[str, str]) -> None:
+    """Headers are not signed: they may only agree."""
+    for header, field in (("message-type", "Type"), ("message-id", "MessageId"), ("topic-arn", "TopicArn")):
+        if headers.get(f"x-amz-sns-{header}", envelope[field]) != envelope[field]:
+            raise Forbidden("headers", f"{field} differs between header and body")
+
+
+def _obey(rules: TopicRules | None, envelope: Envelope) -> None:
+    """The topic is ours, and signed at least as well as we know it to be."""
+    if rules is None or rules.arn != envelope["TopicArn"]:
+        raise Forbidden("topic", "not on our list")
+    version = envelope["SignatureVersion"]
+    if version not in VERSIONS or version < rules.signature_version:
+        raise Forbidden("signature version", "unknown, or older than this topic's")
+
+
+def _certificate_address(envelope: Envelope) -> str:
+    """The address as text, equal to the only form allowed: the exact host of the topic's own region."""
+    host = regions.api_host(envelope["TopicArn"])
+    address = envelope["SigningCertURL"]
+    if host is None or not re.fullmatch(re.escape(f"https://{host}") + _CERTIFICATE_FILE, address):
+        raise Forbidden("certificate address", "not Amazon's for this topic")
+    return address
+
+
+def read_certificate(pem: bytes) -> x509.Certificate:
+    """The certificate that the whole of `pem` is. Text around it could have been echoed by an API: Forbidden."""
+    if not _ONE_PEM.fullmatch(pem):
+        raise Forbidden("certificate", "not exactly one PEM block")
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as problem:
+        raise Forbidden("certificate", "unreadable") from problem
+
+
+def check_certificate(certificate: x509.Certificate, arn: str, now: datetime) -> None:
+    """Forbidden unless it is an RSA key of 2048 bits or more, valid now, in the name that signs for this region."""
+    try:
+        key, names = certificate.public_key(), _names(certificate)
+    except Exception as problem:  # whatever is wrong with a stranger's certificate, it is the certificate's fault
+        raise Forbidden("certificate", "unreadable") from problem
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
+        raise Forbidden("certificate", "the key is too weak")
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise Forbidden("certificate", "not valid at this time")
+    if regions.signing_name(arn) not in names:
+        raise Forbidden("certificate", "issued to somebody else")
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """DNS names; the common name only for certificates that have no alternative names at all."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return [str(common[0].value)] if len(common) == 1 else []
+    return found.value.get_values_for_type(x509.DNSName)
+
+
+def signed_text(envelope: Envelope) -> str:
+    """What Amazon signed. The list of keys depends on the Type in the body, never on which keys are there."""
+    names = (name for name in SIGNED[envelope["Type"]] if name in envelope.fields)
+    return "".join(f"{name}\n{envelope[name]}\n" for name in names)
+
+
+def check_signature(envelope: Envelope, certificate: x509.Certificate) -> None:
+    """Forbidden unless the key of `certificate` signed exactly this message, in exactly the version it names."""
+    key = certificate.public_key()
+    digest = VERSIONS.get(envelope["SignatureVersion"])
+    if digest is None or not isinstance(key, rsa.RSAPublicKey):
+        raise Forbidden("signature", "no such version")
+    try:
+        key.verify(envelope.signature, signed_text(envelope).encode(), padding.PKCS1v15(), digest)
+    except InvalidSignature as problem:
+        raise Forbidden("signature", "does not fit") from problem
+
+
+def freshness(timestamp: datetime, now: datetime) -> Freshness:
+    """A verdict and no refusal: a message too old or too new is kept, but does nothing by itself."""
+    if timestamp < now - OLDEST:
+        return "stale"
+    return "future" if timestamp > now + AHEAD else "fresh"
