@@ -1,0 +1,334 @@
+"""Every setting once, in the order of the README's table, from plain environment variables.
+
+A secret may come from a file instead: NAME_FILE=/run/secrets/name. With EMBEDDED=1 everything has a default that suits one's
+own machine (generated keys, embedded PostgreSQL, filesystem broker, the sandbox as Amazon). Without it nothing that matters is
+guessed: what is missing is said, one sentence each, and the portal does not start.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from portal import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+_missing: list[str] = []
+
+
+def _text(name: str, default: str | None = None, *, why: str = "") -> str:
+    """The variable NAME, or the content of the file named by NAME_FILE, or the default; without one it is missing."""
+    if path := os.environ.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            _missing.append(f"{name}_FILE names {path}, which cannot be read ({error.strerror}).")
+            return ""
+    value = os.environ.get(name, "")
+    if value:
+        return value
+    if default is None:
+        _missing.append(f"{name} is not set: {why}")
+        return ""
+    return default
+
+
+def _flag(name: str, default: bool = False) -> bool:
+    return os.environ.get(name, str(default)).strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        return float(text)
+    except ValueError:
+        _missing.append(f"{name} is {text!r}, which is not a number.")
+        return default
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in _text(name, default).replace(",", " ").split() if item.strip()]
+
+
+def _required(value: str) -> str | None:
+    """The default of something that only the embedded mode may guess."""
+    return value if EMBEDDED else None
+
+
+# --- What kind of run this is ---------------------------------------------------------------------------------------------------
+EMBEDDED = _flag("EMBEDDED")
+DEBUG = _flag("DEBUG")
+DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").resolve()
+PORTAL_PORT = int(_number("PORTAL_PORT", 8000))
+SANDBOX_PORT = int(_number("SANDBOX_PORT", 8100))
+_sandbox = f"http://127.0.0.1:{SANDBOX_PORT}" if EMBEDDED else ""
+_generated = embedded.generated_secrets(DATA_DIR) if EMBEDDED else {}
+
+# --- The site ----------------------------------------------------------------------------------------------------------------------
+SITE_NAME = _text("SITE_NAME", "Crema Home")
+PUBLIC_URL = _text(
+    "PUBLIC_URL", _required(f"http://127.0.0.1:{PORTAL_PORT}"), why="the https address of the portal as customers and Amazon see it."
+).rstrip("/")
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost 127.0.0.1 [::1] testserver" if EMBEDDED else urlsplit(PUBLIC_URL).hostname or "")
+SECRET_KEY = _text("SECRET_KEY", _generated.get("SECRET_KEY"), why="50 or more random characters that sign sessions.")
+TOKEN_KEYS = _text(
+    "TOKEN_KEYS", _generated.get("TOKEN_KEYS"), why="one or more Fernet keys, newest first, that encrypt Amazon's tokens at rest."
+).replace(",", " ").split()
+TRUSTED_PROXY = _flag("TRUSTED_PROXY")
+DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>")
+SUPPORT_EMAIL = _text("SUPPORT_EMAIL", "support@localhost" if EMBEDDED else DEFAULT_FROM_EMAIL)
+EMAIL_URL = _text("EMAIL_URL", _required("console:"), why="smtp://user:password@host:587 of the mail server that sends password resets.")
+LOG_LEVEL = _text("LOG_LEVEL", "INFO")
+
+# --- PostgreSQL, by libpq's own names (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE …) ---------------------------------
+_pghost = _text("PGHOST", str(embedded.socket_dir(DATA_DIR)) if EMBEDDED else None, why="host of the PostgreSQL server.")
+DATABASE_POOL_SIZE = int(_number("DATABASE_POOL_SIZE", 0))  # 0: no pool. The web process sets it (portal/wsgi.py), workers must not.
+
+# --- Broker ------------------------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = _text("CELERY_BROKER_URL", _required("filesystem://"), why="redis://…, amqp://… or sqs://… for Celery.")
+
+# --- Alexa: the skill, Login with Amazon, the event gateways (alexa reference 5 and 6) ---------------------------------------------------
+ALEXA_VENDOR_ID = _text("ALEXA_VENDOR_ID", _required("SANDBOXVENDOR"), why="your Amazon developer vendor ID (it ends Alexa's redirect addresses).")
+ALEXA_CLIENT_ID = _text(
+    "ALEXA_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID"), why="the Alexa Client Id on the skill's Permissions page (it authenticates us to Login with Amazon)."
+)
+ALEXA_CLIENT_SECRET = _text(
+    "ALEXA_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET"), why="the Alexa Client Secret on the skill's Permissions page."
+)
+COURIER_SECRET = _text(
+    "COURIER_SECRET", _generated.get("COURIER_SECRET"), why="32 or more random characters that the skill's Lambda function sends along."
+)
+LWA_TOKEN_URL = _text("LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token")
+EVENT_GATEWAYS = {
+    "NA": _text("EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events"),
+    "EU": _text("EVENT_GATEWAY_EU", f"{_sandbox}/eu/v3/events" if EMBEDDED else "https://api.eu.amazonalexa.com/v3/events"),
+    "FE": _text("EVENT_GATEWAY_FE", f"{_sandbox}/fe/v3/events" if EMBEDDED else "https://api.fe.amazonalexa.com/v3/events"),
+}
+
+# --- Delivery (how state and events reach Alexa); seconds ------------------------------------------------------------------------------
+REPORT_PERIOD = _number("REPORT_PERIOD", 22 * 3600)  # the grid of due times: under 24 h, so that a report is never later than a day
+REPORT_MIN_INTERVAL = _number("REPORT_MIN_INTERVAL", 1 if EMBEDDED else 60)  # between two state reports of one endpoint
+REPORT_SETTLING = _number("REPORT_SETTLING", 1 if EMBEDDED else 5)  # first report after linking or an announcement
+DELIVERY_SWEEP = _number("DELIVERY_SWEEP", 2 if EMBEDDED else 5)  # beat looks for due endpoints this often, doorbell or not
+DELIVERY_CONNECTIONS = int(_number("DELIVERY_CONNECTIONS", 128))  # requests in flight per worker process
+GATEWAY_RATE = _number("GATEWAY_RATE", 2000)  # reports per second and region that we allow ourselves at most
+
+# --- SNS -----------------------------------------------------------------------------------------------------------------------------
+SNS_TOPIC_ARNS = _list("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:dash-sandbox" if EMBEDDED else "")
+SNS_BASIC_AUTH = _list("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
+SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
+
+# --- The embedded demonstration ----------------------------------------------------------------------------------------------------------
+EMBEDDED_SECRETS = _generated
+
+if _missing:
+    raise ImproperlyConfigured(
+        "The portal cannot start:\n" + "\n".join(f"  - {line}" for line in _missing) + "\n"
+        "To try it on this machine without any of these, run `make run` (it sets EMBEDDED=1)."
+    )
+
+# --- Django --------------------------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "portal.apps.PortalConfig",
+    "devices",
+    "skill",
+    "notifications",
+    "unfold",
+    "allauth",
+    "allauth.account",
+    "oauth2_provider",
+    "rest_framework",
+    "csp",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "portal.context.site",
+            ]
+        },
+    }
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": _pghost,
+        "PORT": os.environ.get("PGPORT", ""),
+        "NAME": os.environ.get("PGDATABASE") or "portal",
+        "USER": os.environ.get("PGUSER") or ("portal" if EMBEDDED else ""),
+        "PASSWORD": _text("PGPASSWORD", ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 3},
+    }
+}
+if DATABASE_POOL_SIZE:
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": DATABASE_POOL_SIZE, "timeout": 3}
+elif "celery" not in Path(sys.argv[0]).name:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static" if EMBEDDED else BASE_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- Browser safety ----------------------------------------------------------------------------------------------------------------------
+_https = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = False  # the proxy in front does it; a redirect would make SNS give up for ever (sns reference 1)
+SECURE_HSTS_SECONDS = 31536000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if TRUSTED_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+# The consent form answers with a redirect to Alexa, which browsers count as a form target.
+ALEXA_REDIRECT_HOSTS = ["https://pitangui.amazon.com", "https://layla.amazon.com", "https://alexa.amazon.co.jp"]
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/admin/"],
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "form-action": ["'self'", *ALEXA_REDIRECT_HOSTS, *([_sandbox, f"http://localhost:{SANDBOX_PORT}"] if EMBEDDED else [])],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'self'"],
+        "object-src": ["'none'"],
+    },
+}
+
+# --- Customers and staff -------------------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "portal.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "skill.hashers.RandomSecretHasher",  # for OAuth client secrets only
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional" if EMBEDDED else "mandatory"
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if _https else "http"
+if EMAIL_URL == "console:":
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+else:
+    _mail = urlsplit(EMAIL_URL)
+    EMAIL_HOST, EMAIL_PORT = _mail.hostname or "", _mail.port or 587
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.username or "", _mail.password or ""
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp"
+
+# --- Our OAuth2 server, for Alexa (alexa reference 8; the library's traps are closed in skill/oauth.py) --------------------------------------
+OAUTH2_PROVIDER_APPLICATION_MODEL = "skill.Application"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "oauth2_provider.RefreshToken"
+OAUTH2_PROVIDER = {
+    "SCOPES": {"alexa": "Tell Alexa what your devices have left, so that Amazon can remind you or reorder"},
+    "DEFAULT_SCOPES": ["alexa"],
+    "OAUTH2_VALIDATOR_CLASS": "skill.oauth.Validator",
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 300,
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
+    "REFRESH_TOKEN_EXPIRE_SECONDS": None,
+    "ROTATE_REFRESH_TOKEN": False,
+    "REQUEST_APPROVAL_PROMPT": "force",
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http"] if EMBEDDED else ["https"],
+    "CLIENT_SECRET_HASHER": "random_secret_sha256",
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+}
+
+# --- Device API --------------------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Celery --------------------------------------------------------------------------------------------------------------------------------
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "portal"
+CELERY_TASK_ROUTES = {"skill.deliver": {"queue": "delivery"}}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_ACKS_LATE = False  # a message is only a doorbell: losing one loses seconds, repeating one is work for nothing
+if CELERY_BROKER_URL.startswith("filesystem"):
+    _broker = DATA_DIR / "broker"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_broker / "messages"),
+        "data_folder_out": str(_broker / "messages"),
+        "control_folder": str(_broker / "control"),
+        "polling_interval": 0.2,
+    }
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 3, "socket_connect_timeout": 2} if "redis" in CELERY_BROKER_URL else {}
+
+# --- Admin -----------------------------------------------------------------------------------------------------------------------------------
+UNFOLD = {"SITE_TITLE": f"{SITE_NAME} support", "SITE_HEADER": f"{SITE_NAME} support", "SITE_SYMBOL": "coffee_maker", "SHOW_HISTORY": True}
+
+# --- Logs: one JSON object a line, or plain text on a terminal -----------------------------------------------------------------------------
+LOG_FORMAT = _text("LOG_FORMAT", "text" if EMBEDDED else "json")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "portal.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT if LOG_FORMAT in {"text", "json"} else "text"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}
+SILENCED_SYSTEM_CHECKS = json.loads(os.environ.get("SILENCED_SYSTEM_CHECKS", "[]"))

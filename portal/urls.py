@@ -1,0 +1,35 @@
+"""The whole site on one screen."""
+
+from django.contrib import admin
+from django.urls import include, path
+from oauth2_provider.views import AuthorizationView, RevokeTokenView, TokenView
+
+from portal import health, views
+
+oauth = (
+    [
+        path("authorize/", AuthorizationView.as_view(), name="authorize"),
+        path("token/", TokenView.as_view(), name="token"),
+        path("revoke_token/", RevokeTokenView.as_view(), name="revoke-token"),
+    ],
+    "oauth2_provider",
+)
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("devices/", views.devices, name="devices"),
+    path("devices/add/", views.add_device, name="add_device"),
+    path("devices/<str:serial>/", views.device, name="device"),
+    path("devices/<str:serial>/rename/", views.rename_device, name="rename_device"),
+    path("devices/<str:serial>/release/", views.release_device, name="release_device"),
+    path("orders/", views.orders, name="orders"),
+    path("account/", views.account, name="account"),
+    path("accounts/", include("allauth.account.urls")),
+    path("o/", include(oauth)),
+    path("skill/", include("skill.urls")),
+    path("api/v1/", include("devices.urls")),
+    path("sns", include("notifications.urls")),
+    path("admin/", admin.site.urls),
+    path("health/live", health.live, name="health_live"),
+    path("health/ready", health.ready, name="health_ready"),
+]

@@ -1,0 +1,10 @@
+"""The web process, served by granian with threads; the only process with a pool of database connections."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+os.environ.setdefault("DATABASE_POOL_SIZE", "20")
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402  (settings read the environment)
+
+application = get_wsgi_application()

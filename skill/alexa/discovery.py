@@ -1,0 +1,88 @@
+"""What Alexa may know of a device: endpoint objects and the messages that carry them (alexa reference 2, 7.2 and 7.3)."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from skill.alexa import inventory
+from skill.alexa.messages import Json, bearer, event
+
+MAX_ENDPOINTS = 300
+MAX_DELETIONS = 30  # larger DeleteReports were seen to fail (alexa reference 6.3)
+MAX_REPORT_BYTES = 250_000  # Amazon's 256 KB, less the envelope
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """A device in Alexa's words; everything that an endpoint object holds."""
+
+    endpoint_id: str
+    friendly_name: str
+    manufacturer: str
+    model: str
+    description: str
+    category: str
+    serial_number: str
+    firmware_version: str = ""
+    sensors: tuple[inventory.Sensor, ...] = field(default=())
+
+
+def endpoint(appliance: Appliance) -> Json:
+    """The endpoint object. Sensors without a replenishment ID are left out until it comes (alexa reference 2.5)."""
+    attributes = {
+        "manufacturer": appliance.manufacturer,
+        "model": appliance.model,
+        "serialNumber": appliance.serial_number,
+        "firmwareVersion": appliance.firmware_version,
+    }
+    return {
+        "endpointId": appliance.endpoint_id,
+        "manufacturerName": appliance.manufacturer,
+        "friendlyName": appliance.friendly_name,
+        "description": appliance.description,
+        "displayCategories": [appliance.category],
+        "additionalAttributes": {key: value for key, value in attributes.items() if value},
+        "capabilities": [
+            {"type": "AlexaInterface", "interface": "Alexa", "version": "3"},
+            _properties_capability("Alexa.EndpointHealth", "connectivity"),
+            *(inventory.capability(sensor) for sensor in appliance.sensors if sensor.replenishment_id),
+        ],
+    }
+
+
+def _properties_capability(interface: str, name: str) -> Json:
+    properties = {"supported": [{"name": name}], "proactivelyReported": True, "retrievable": True}
+    return {"type": "AlexaInterface", "interface": interface, "version": "3", "properties": properties}
+
+
+def digest(endpoint_object: Json) -> str:
+    """Equal for equal descriptions, whatever the order of keys."""
+    return hashlib.sha256(json.dumps(endpoint_object, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def discover_response(message_id: str, endpoints: list[Json]) -> Json:
+    return event("Alexa.Discovery", "Discover.Response", message_id, {"endpoints": endpoints[:MAX_ENDPOINTS]})
+
+
+def add_or_update_report(message_id: str, token: str, endpoints: list[Json]) -> Json:
+    return event("Alexa.Discovery", "AddOrUpdateReport", message_id, {"endpoints": endpoints, "scope": bearer(token)})
+
+
+def delete_report(message_id: str, token: str, endpoint_ids: list[str]) -> Json:
+    endpoints = [{"endpointId": endpoint_id} for endpoint_id in endpoint_ids]
+    return event("Alexa.Discovery", "DeleteReport", message_id, {"endpoints": endpoints, "scope": bearer(token)})
+
+
+def batches(endpoints: Iterable[Json]) -> list[list[Json]]:
+    """Endpoint objects in groups that one AddOrUpdateReport may carry: 300 of them, 256 KB."""
+    groups: list[list[Json]] = []
+    size = 0
+    for item in endpoints:
+        length = len(json.dumps(item).encode()) + 1
+        if not groups or len(groups[-1]) == MAX_ENDPOINTS or size + length > MAX_REPORT_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(item)
+        size += length
+    return groups

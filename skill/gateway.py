@@ -1,0 +1,106 @@
+"""The Alexa Event Gateway, on the wire: one event per POST; every documented answer becomes success or one named exception
+(alexa reference 6). Branches on Amazon's code first, on the HTTP status second."""
+
+import json
+import logging
+
+import aiohttp
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+TIMEOUT_SECONDS = 10
+
+
+class GatewayError(Exception):
+    """Amazon did not take the event. `retry`: may the same event succeed later? Carries Amazon's code and words."""
+
+    retry = True
+
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(f"{code}: {text}" if text else code)
+        self.code = code[:64]
+        self.text = text[:300]
+
+
+class TokenRejected(GatewayError):
+    """401: expired, or the customer disabled the skill. Refresh once and send again."""
+
+
+class SkillDisabled(GatewayError):
+    """The customer disabled the skill: the link ends, once the first minutes after AcceptGrant are over."""
+
+
+class NotEnabledHere(GatewayError):
+    """No enablement known in this region: not spread yet, or the wrong region. Never a reason to unlink."""
+
+
+class NotPermitted(GatewayError):
+    """Send Alexa Events is not switched on for the skill, or the skill is unknown for this token: our configuration."""
+
+
+class Refused(GatewayError):
+    """400 and its kin: the event itself is wrong; sending it again will not help. Our bug."""
+
+    retry = False
+
+
+class Throttled(GatewayError):
+    """429."""
+
+
+class Unavailable(GatewayError):
+    """5xx, a time-out, a broken connection: unknown whether it was taken."""
+
+
+_BY_CODE: dict[str, type[GatewayError]] = {
+    "INVALID_REQUEST_EXCEPTION": Refused,
+    "INVALID_ACCESS_TOKEN_EXCEPTION": TokenRejected,
+    "SKILL_DISABLED_EXCEPTION": SkillDisabled,
+    "SKILL_NEVER_ENABLED_EXCEPTION": NotEnabledHere,
+    "INSUFFICIENT_PERMISSION_EXCEPTION": NotPermitted,
+    "SKILL_NOT_FOUND_EXCEPTION": NotPermitted,
+    "ACCOUNT_NOT_FOUND_EXCEPTION": Refused,
+    "REQUEST_ENTITY_TOO_LARGE_EXCEPTION": Refused,
+    "THROTTLING_EXCEPTION": Throttled,
+    "INTERNAL_SERVICE_EXCEPTION": Unavailable,
+    "SERVICE_UNAVAILABLE_EXCEPTION": Unavailable,
+}
+_BY_STATUS: dict[int, type[GatewayError]] = {401: TokenRejected, 403: NotEnabledHere, 429: Throttled}
+
+
+async def post(http: aiohttp.ClientSession, region: str, token: str, event: dict[str, object]) -> None:
+    """Send one event; the token must be the one inside it. Raises GatewayError."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps(event, separators=(",", ":")).encode()
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with http.post(
+            settings.EVENT_GATEWAYS[region], data=body, headers=headers, timeout=timeout, allow_redirects=False
+        ) as answer:
+            _read(answer.status, await answer.read())
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unavailable(type(error).__name__, "no answer") from error
+
+
+def _read(status: int, body: bytes) -> None:
+    if 200 <= status < 300:
+        if status != 202:
+            log.warning("event gateway answered %d instead of 202", status)
+        return
+    code, text = _said(body)
+    raise _kind(status, code)(code or f"HTTP {status}", text)
+
+
+def _kind(status: int, code: str) -> type[GatewayError]:
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    return _BY_STATUS.get(status, Unavailable if status >= 500 else Refused)
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    """`payload.code` and `payload.description`, as far as the body has them."""
+    try:
+        payload = json.loads(body)["payload"]
+        return str(payload["code"]), str(payload.get("description", ""))
+    except (ValueError, TypeError, KeyError):
+        return "", body[:300].decode(errors="replace")

@@ -1,0 +1,57 @@
+"""One function per directive, and the table of them. A handler reads rows, asks the translator, and returns the whole answer."""
+
+import uuid
+from collections.abc import Callable
+
+from skill import endpoints, linking, oauth, outbox
+from skill.alexa import discovery, messages
+from skill.alexa.errors import InvalidDirective
+from skill.alexa.messages import Directive, Json
+
+
+def handle(directive: Directive, region: str) -> Json:
+    """The answer to a directive that the courier of `region` brought. Raises AlexaError."""
+    handler = HANDLERS.get((directive.namespace, directive.name))
+    if handler is None:
+        raise InvalidDirective(f"{directive.namespace}.{directive.name} is not supported."[:200])
+    return handler(directive, region)
+
+
+def discover(directive: Directive, region: str) -> Json:
+    """All devices of the customer; what was told is remembered, so that it is not announced again (alexa reference 2)."""
+    customer = oauth.customer(directive.token)
+    told = [endpoints.describe(device) for device in endpoints.owned_by(customer)]
+    if grant := linking.active_grant(customer, region):
+        outbox.discovered(grant, {item["endpointId"]: discovery.digest(item) for item in told})
+    return discovery.discover_response(_id(), told)
+
+
+def accept_grant(directive: Directive, region: str) -> Json:
+    """Who the customer is says our token in `grantee`; Amazon's code is in `grant` (alexa reference 4)."""
+    customer = oauth.customer(directive.token)
+    grant = directive.payload.get("grant")
+    if not isinstance(grant, dict) or grant.get("type") != "OAuth2.AuthorizationCode":
+        raise InvalidDirective("payload.grant must be of type OAuth2.AuthorizationCode.")
+    code = grant.get("code")
+    if not isinstance(code, str) or not code:
+        raise InvalidDirective("payload.grant.code is missing.")
+    linking.accept_grant(customer, code, region)
+    return messages.accept_grant_response(_id())
+
+
+def report_state(directive: Directive, region: str) -> Json:
+    """From what we know, at once: an offline device answers with its last values and UNREACHABLE (alexa reference 7.5)."""
+    device = endpoints.find(oauth.customer(directive.token), directive.endpoint_id)
+    properties = list(endpoints.properties(device).values())
+    return messages.state_report(_id(), directive.correlation_token, endpoints.endpoint_id(device), properties)
+
+
+HANDLERS: dict[tuple[str, str], Callable[[Directive, str], Json]] = {
+    ("Alexa.Discovery", "Discover"): discover,
+    ("Alexa.Authorization", "AcceptGrant"): accept_grant,
+    ("Alexa", "ReportState"): report_state,
+}
+
+
+def _id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,212 @@
+"""The link between a customer and Alexa: accept_grant, access_token, close, unlink. Amazon's tokens live and die here.
+
+Tokens are written, and a grant is closed, only WHERE generation = the one that was used: a late answer to an older generation
+changes nothing. No transaction is open while Login with Amazon is asked.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from devices.models import Device
+from skill import lwa, oauth, outbox, pace
+from skill.alexa.errors import AcceptGrantFailed
+from skill.models import AlexaGrant, Endpoint, Event
+
+log = logging.getLogger(__name__)
+State = AlexaGrant.State
+LIVE = (State.ACTIVE, State.CLOSING)
+REFRESH_AHEAD = timedelta(minutes=5)
+REFRESH_LEASE = timedelta(seconds=15)
+CLOSING_TIME = timedelta(minutes=10)
+FIRST_REPORT_AFTER = 5  # seconds after AcceptGrant, unless Discover comes first
+
+Database = Callable[..., Awaitable[Any]]  # runs a function of ours in the thread that owns the database connection
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The tokens of one grant as they were read, with the generation that every consequence must name."""
+
+    grant_id: int
+    region: str
+    generation: int
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    fresh: bool  # will the access token live for some minutes yet?
+    settled: bool = True  # is AcceptGrant so long ago that "disabled" means disabled?
+
+
+class RefreshElsewhere(Exception):
+    """Another worker is refreshing this grant, or has just done so: look again in two seconds."""
+
+
+class GrantGone(Exception):
+    """The grant was closed, or replaced by a newer AcceptGrant, meanwhile."""
+
+
+def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
+    """Exchange AcceptGrant's code and store what it gives; this region becomes the active one. On the wire, once.
+
+    Idempotent by the code: a repetition answers success without asking Amazon again. Raises AcceptGrantFailed (alexa reference 4).
+    """
+    code_hash = hashlib.sha256(code.encode()).hexdigest()
+    if known := _accepted(user, region, code_hash):
+        return known
+    try:
+        tokens = asyncio.run(_exchange(code))
+    except lwa.LwaError as error:
+        if known := _accepted(user, region, code_hash):  # the same code came twice at once, and the other was quicker
+            return known
+        log.warning("accept_grant user=%s region=%s refused: %s", user.pk, region, error)
+        raise AcceptGrantFailed(f"Login with Amazon did not take the code: {error}"[:200]) from error
+    if not tokens.refresh_token:
+        raise AcceptGrantFailed("Login with Amazon gave no refresh token.")
+    grant = _store_grant(user, region, code_hash, tokens)
+    log.info("accept_grant user=%s region=%s generation=%d", user.pk, region, grant.generation)
+    return grant
+
+
+async def _exchange(code: str) -> lwa.Tokens:
+    async with aiohttp.ClientSession() as http:
+        return await lwa.exchange(http, code)
+
+
+def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
+    return AlexaGrant.objects.filter(user=user, region=region, code_hash=code_hash, state=State.ACTIVE).first()
+
+
+@transaction.atomic
+def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> AlexaGrant:
+    """The grant, active; grants of other regions dormant; endpoints of all the customer's devices, to be announced anew."""
+    type(user).objects.select_for_update().get(pk=user.pk)  # two AcceptGrants of one customer come one after the other
+    for other in AlexaGrant.objects.select_for_update().filter(user=user, state=State.ACTIVE).exclude(region=region).order_by("pk"):
+        _silence(other)
+        AlexaGrant.objects.filter(pk=other.pk).update(state=State.DORMANT, reason=f"Linked in region {region} since.")
+    now = timezone.now()
+    fresh = {
+        "state": State.ACTIVE, "access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "code_hash": code_hash,
+        "expires_at": now + timedelta(seconds=tokens.seconds), "accepted_at": now, "refresh_leased_until": None,
+        "closing_until": None, "closed_at": None, "reason": "", "trouble": "",
+    }  # fmt: skip
+    grant, created = AlexaGrant.objects.get_or_create(user=user, region=region, defaults=fresh)
+    if not created:
+        AlexaGrant.objects.filter(pk=grant.pk).update(generation=F("generation") + 1, **fresh)
+        grant.refresh_from_db()
+    outbox.introduce(grant, Device.objects.filter(owner=user), settling=FIRST_REPORT_AFTER)
+    return grant
+
+
+async def access_token(held: Credentials, http: aiohttp.ClientSession, db: Database) -> Credentials:
+    """Credentials with a fresh access token. One refresh at a time per grant, across all processes.
+
+    Raises RefreshElsewhere, GrantGone, or lwa.LwaError (after GrantRejected the grant is closed).
+    """
+    await db(_lease_refresh, held)
+    try:
+        tokens = await lwa.refresh(http, held.refresh_token)
+    except lwa.LwaError as error:
+        await db(_refresh_failed, held, error)
+        raise
+    return await db(_store_refresh, held, tokens)
+
+
+def _lease_refresh(held: Credentials) -> None:
+    if not pace.allowance("LWA"):
+        raise lwa.LwaUnavailable("Login with Amazon is not asked at the moment: it failed too often.")
+    pace.spend("LWA", 1)
+    mine = AlexaGrant.objects.filter(
+        Q(refresh_leased_until__isnull=True) | Q(refresh_leased_until__lt=Now()), pk=held.grant_id, generation=held.generation, state__in=LIVE
+    ).update(refresh_leased_until=Now() + REFRESH_LEASE)
+    if not mine:
+        raise RefreshElsewhere
+
+
+def _refresh_failed(held: Credentials, error: lwa.LwaError) -> None:
+    if isinstance(error, lwa.GrantRejected):
+        pace.learn("LWA", answered=1)
+        close(held.grant_id, held.generation, f"Login with Amazon: {error}")
+        return
+    if isinstance(error, lwa.ClientRejected):
+        log.error("Login with Amazon refuses our client id or secret: %s", error)
+        pace.open_at_once("LWA", 60, str(error))
+    else:
+        pace.learn("LWA", failed=1, trouble=str(error))
+    AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(refresh_leased_until=None, trouble=str(error)[:300])
+
+
+def _store_refresh(held: Credentials, tokens: lwa.Tokens) -> Credentials:
+    """Stored before it is used; a refresh token that did not come back is kept."""
+    pace.learn("LWA", answered=1)
+    kept = tokens.refresh_token or held.refresh_token
+    stored = AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation, state__in=LIVE).update(
+        access_token=tokens.access_token, refresh_token=kept, expires_at=Now() + timedelta(seconds=tokens.seconds),
+        generation=F("generation") + 1, refresh_leased_until=None, trouble="",
+    )  # fmt: skip
+    if not stored:
+        raise GrantGone
+    return replace(held, generation=held.generation + 1, access_token=tokens.access_token, refresh_token=kept, fresh=True)
+
+
+@transaction.atomic
+def close(grant_id: int, generation: int, reason: str) -> bool:
+    """End the link that had this generation: tokens gone, its work cancelled, devices and account untouched. Idempotent.
+
+    False if the grant is closed already or has moved on to another generation.
+    """
+    grant = AlexaGrant.objects.select_for_update().filter(pk=grant_id, generation=generation).exclude(state=State.CLOSED).first()
+    if grant is None:
+        return False
+    _silence(grant)
+    AlexaGrant.objects.filter(pk=grant_id).update(
+        state=State.CLOSED, reason=reason[:200], access_token="", refresh_token="", closed_at=Now(), closing_until=None, refresh_leased_until=None
+    )
+    log.info("grant closed user=%s region=%s reason=%s", grant.user_id, grant.region, reason)
+    return True
+
+
+def _silence(grant: AlexaGrant) -> None:
+    """Nothing more is said under this grant; whoever is talking now has lost the lease."""
+    ids = list(Endpoint.objects.select_for_update().filter(grant=grant).order_by("pk").values_list("pk", flat=True))
+    Endpoint.objects.filter(pk__in=ids).update(due_at=None, lease=None, leased_until=None, announced_digest="", not_before=None)
+    Event.objects.filter(endpoint__in=ids, status=Event.Status.PENDING).update(status=Event.Status.CANCELLED, settled_at=Now())
+
+
+@transaction.atomic
+def unlink(user: Any) -> None:
+    """The customer disconnects here: announce the deletions while the tokens live, then close (alexa reference 8.5). Idempotent.
+
+    What we gave to Alexa is revoked at once. If the deletions cannot be told in time, the link is closed all the same.
+    """
+    oauth.revoke_all(user)
+    for grant in AlexaGrant.objects.select_for_update().filter(user=user).exclude(state=State.CLOSED).order_by("pk"):
+        if grant.state == State.DORMANT:
+            close(grant.pk, grant.generation, "Unlinked by the customer.")
+    AlexaGrant.objects.filter(user=user, state=State.ACTIVE).update(
+        state=State.CLOSING, closing_until=Now() + CLOSING_TIME, reason="Unlinked by the customer."
+    )
+    for grant in AlexaGrant.objects.filter(user=user, state=State.CLOSING):
+        outbox.withdraw(grant)
+
+
+def finish_closing() -> int:
+    """Close the links whose deletions are all told, or whose time is up. Idempotent; called by every delivery."""
+    untold = Endpoint.objects.filter(grant=OuterRef("pk"), due_at__isnull=False)
+    ready = AlexaGrant.objects.filter(state=State.CLOSING).filter(Q(closing_until__lt=Now()) | ~Exists(untold))
+    return sum(close(grant.pk, grant.generation, grant.reason) for grant in ready)
+
+
+def active_grant(user: Any, region: str | None = None) -> AlexaGrant | None:
+    """The grant that reports go to, if there is one (and, if named, of this region)."""
+    grants = AlexaGrant.objects.filter(user=user, state=State.ACTIVE)
+    return (grants.filter(region=region) if region else grants).first()

@@ -1,0 +1,176 @@
+"""What the skill knows: who linked (AlexaGrant), what Alexa knows (Endpoint), what she must be told once (Event), and how each of
+Amazon's doors is doing (Gateway). How it is delivered stands in delivery.py."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from oauth2_provider.models import AbstractApplication
+
+from skill.fields import EncryptedTextField
+
+REGIONS = [("NA", "North America"), ("EU", "Europe, India"), ("FE", "Far East, Australia")]
+
+
+class Application(AbstractApplication):
+    """An OAuth client of ours; in production one: Alexa."""
+
+    pkce_required = models.BooleanField(
+        "PKCE required", default=False, help_text="Set it as the PKCE switch stands in Alexa's console. A challenge that is sent is always checked."
+    )
+
+    class Meta(AbstractApplication.Meta):
+        swappable = "OAUTH2_PROVIDER_APPLICATION_MODEL"
+        verbose_name = "OAuth client"
+
+
+class RedeemedCode(models.Model):
+    """An authorization code that was used, by hash: its second use revokes what the first gave (RFC 6749, 4.1.2)."""
+
+    code_hash = models.CharField(max_length=64, primary_key=True)
+    refresh_token = models.ForeignKey("oauth2_provider.RefreshToken", on_delete=models.CASCADE, related_name="+")
+    redeemed_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"code redeemed at {self.redeemed_at:%Y-%m-%d %H:%M}"
+
+
+class Renewal(models.Model):
+    """Which refresh token an access token came from, so that revoking the one ends all of the other."""
+
+    access_token = models.OneToOneField("oauth2_provider.AccessToken", on_delete=models.CASCADE, primary_key=True, related_name="renewal")
+    refresh_token = models.ForeignKey("oauth2_provider.RefreshToken", on_delete=models.CASCADE, related_name="renewals")
+
+    def __str__(self) -> str:
+        return f"access token #{self.access_token_id} of refresh token #{self.refresh_token_id}"
+
+
+class AlexaGrant(models.Model):
+    """What AcceptGrant gave us: the right to send one customer's events to one region (alexa reference 4 and 5)."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "Active"
+        DORMANT = "dormant", "Dormant: another region was linked later"
+        CLOSING = "closing", "Closing: announcing the deletions"
+        CLOSED = "closed", "Closed"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="alexa_grants")
+    region = models.CharField(max_length=2, choices=REGIONS)
+    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
+    generation = models.PositiveIntegerField(default=1, help_text="Rises with every AcceptGrant and every stored refresh.")
+    access_token = EncryptedTextField(blank=True)
+    refresh_token = EncryptedTextField(blank=True)
+    expires_at = models.DateTimeField(help_text="When the access token ends.")
+    code_hash = models.CharField(max_length=64, blank=True)
+    refresh_leased_until = models.DateTimeField(null=True, blank=True)
+    accepted_at = models.DateTimeField()
+    discovered_at = models.DateTimeField(null=True, blank=True)
+    closing_until = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True, help_text="Why it is not active, in words.")
+    trouble = models.CharField(max_length=300, blank=True, help_text="What Login with Amazon said last, if it refused.")
+
+    class Meta:
+        verbose_name = "Alexa link"
+        constraints = [
+            models.UniqueConstraint("user", "region", name="one_grant_per_region"),
+            models.UniqueConstraint("user", condition=Q(state="active"), name="one_active_grant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.get_region_display()}"
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    """Sets of endpoints."""
+
+    def live(self) -> "EndpointQuerySet":
+        """Those that Alexa is told about."""
+        return self.filter(due_at__isnull=False, wanted=True)
+
+
+class Endpoint(models.Model):
+    """A device as one customer's Alexa knows it: the one unit of claiming. Who holds the lease speaks for it, nobody else.
+
+    Written by statements in delivery.py and endpoints.py, compared with the database's clock only.
+    """
+
+    grant = models.ForeignKey(AlexaGrant, on_delete=models.CASCADE, related_name="endpoints")
+    device = models.ForeignKey("devices.Device", null=True, on_delete=models.SET_NULL, related_name="endpoints")
+    endpoint_id = models.CharField("endpointId", max_length=64, help_text="Belongs to the ownership: device and claim.")
+    region = models.CharField(max_length=2, choices=REGIONS)
+    wanted = models.BooleanField(default=True, help_text="Should Alexa know it? If not, a DeleteReport goes out.")
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When to look at it next; empty: nothing to say.")
+    daily_at = models.DateTimeField(null=True, blank=True, help_text="When the daily report comes due.")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="Back-off: no reading bypasses it.")
+    version = models.BigIntegerField(default=1, help_text="Rises with every change of what Alexa should know.")
+    changed = models.JSONField(default=dict, blank=True, help_text="Property key → [version, cause] of what changed since the last report.")
+    lease = models.UUIDField(null=True, blank=True)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    announced_digest = models.CharField(max_length=64, blank=True, help_text="Of the description that Alexa accepted last.")
+    sent_at = models.DateTimeField("last state report", null=True, blank=True)
+    reported_at = models.DateTimeField("last whole inventory report", null=True, blank=True)
+    duty = models.BigIntegerField(default=0, help_text="Two bits a day for 31 days (duty.py).")
+    last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
+    last_text = models.CharField("Amazon's words", max_length=300, blank=True)
+
+    objects = EndpointQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("grant", "endpoint_id", name="endpoint_once_per_grant")]
+        indexes = [
+            models.Index("region", "due_at", name="endpoint_due", condition=Q(due_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.endpoint_id
+
+
+class Event(models.Model):
+    """One thing to tell Alexa once, in order per endpoint: the outbox, written in the transaction of its cause."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        SENT = "sent", "Sent"
+        PARKED = "parked", "Parked: Amazon refused it"
+        CANCELLED = "cancelled", "Cancelled: the link was closed"
+        EXPIRED = "expired", "Expired: too late to be of use"
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="events")
+    message_id = models.UUIDField("messageId", default=uuid.uuid4, unique=True, editable=False)
+    namespace = models.CharField(max_length=64)
+    name = models.CharField(max_length=64)
+    instance = models.CharField(max_length=64, blank=True)
+    payload = models.JSONField()
+    status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
+    last_text = models.CharField("Amazon's words", max_length=300, blank=True)
+
+    class Meta:
+        indexes = [models.Index("endpoint", "id", name="event_pending", condition=Q(status="pending"))]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.message_id}"
+
+
+class Gateway(models.Model):
+    """How one of Amazon's doors is doing: a token bucket and a breaker shared by all workers. LWA has a row too."""
+
+    name = models.CharField(max_length=3, primary_key=True, choices=[*REGIONS, ("LWA", "Login with Amazon")])
+    rate = models.FloatField(default=100, help_text="Requests per second that we allow ourselves; halved at 429, creeps up.")
+    allowance = models.FloatField(default=0)
+    refilled_at = models.DateTimeField(db_default=Now())
+    slowed_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    open_until = models.DateTimeField(null=True, blank=True, help_text="Breaker: nothing is sent before.")
+    trouble = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return self.get_name_display()

@@ -1,0 +1,149 @@
+"""Our side of OAuth: what django-oauth-toolkit leaves open for a client like Alexa, closed; and who stands behind an access token.
+
+Alexa keeps a refresh token for years, renews from several machines at once, and may lose an answer. So: refresh tokens neither
+expire by age nor rotate, a renewal adds an access token and leaves the earlier ones until they run out, and revoking the refresh
+token ends them all (alexa reference 8.3).
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.utils import timezone
+from oauth2_provider.models import AccessToken, Grant, RefreshToken
+from oauth2_provider.oauth2_validators import OAuth2Validator
+from oauth2_provider.settings import oauth2_settings
+from oauthlib.oauth2.rfc6749 import errors
+
+from skill.alexa.errors import ExpiredCredential, InvalidCredential
+from skill.models import Application, RedeemedCode, Renewal
+
+ALEXA_HOSTS = ("pitangui.amazon.com", "layla.amazon.com", "alexa.amazon.co.jp")
+
+
+def redirect_addresses(vendor_id: str) -> list[str]:
+    """The three redirect addresses of a vendor ID, all of which must be registered (alexa reference 8.2)."""
+    return [f"https://{host}/api/skill/link/{vendor_id}" for host in ALEXA_HOSTS]
+
+
+def customer(token: str) -> AbstractBaseUser:
+    """The active customer behind one of our access tokens. One query.
+
+    Raises InvalidCredential (unknown, revoked, deactivated customer) or ExpiredCredential.
+    """
+    row = _access_token(token)
+    if row is None or row.user is None or not row.user.is_active or "alexa" not in row.scope.split() or _is_revoked(row):
+        raise InvalidCredential("The access token is not known here.")
+    if row.is_expired():
+        raise ExpiredCredential("The access token has expired.")
+    return row.user
+
+
+def _access_token(token: str) -> AccessToken | None:
+    return (
+        AccessToken.objects.select_related("user", "renewal__refresh_token")
+        .filter(token_checksum=hashlib.sha256(token.encode()).hexdigest())
+        .first()
+    )
+
+
+def _is_revoked(row: AccessToken) -> bool:
+    renewal = getattr(row, "renewal", None)
+    return renewal is not None and renewal.refresh_token.revoked is not None
+
+
+def revoke_all(user: AbstractBaseUser) -> None:
+    """End every token that we gave to Alexa for this customer. Idempotent."""
+    for refresh_token in RefreshToken.objects.filter(user=user, revoked__isnull=True):
+        refresh_token.revoke()
+    AccessToken.objects.filter(user=user).delete()
+    Grant.objects.filter(user=user).delete()
+
+
+def forget_expired() -> int:
+    """Delete renewals' access tokens a week after they ran out, and redeemed codes of which nothing is left to revoke."""
+    week_ago = timezone.now() - timedelta(days=7)
+    Grant.objects.filter(expires__lt=week_ago).delete()
+    return AccessToken.objects.filter(expires__lt=week_ago, refresh_token__isnull=True).delete()[0]
+
+
+class Validator(OAuth2Validator):
+    """The library's validator, with its gaps closed."""
+
+    def is_pkce_required(self, client_id: str, request: Any) -> bool:
+        """As the switch stands for this client in Alexa's console."""
+        client = request.client or Application.objects.filter(client_id=client_id).first()
+        return bool(client and client.pkce_required)
+
+    def validate_response_type(self, client_id: str, response_type: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
+        """Refuse a plain challenge when it is made, not after the customer has consented."""
+        if request.code_challenge is not None and request.code_challenge_method != "S256":
+            raise errors.UnsupportedCodeChallengeMethodError(request=request)
+        return super().validate_response_type(client_id, response_type, client, request, *args, **kwargs)
+
+    def validate_code(self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
+        """Also: a second use revokes what the first gave; a verifier needs a challenge; the customer must be active."""
+        if not super().validate_code(client_id, code, client, request, *args, **kwargs):
+            _revoke_what_it_gave(code, client)
+            return False
+        challenged = Grant.objects.filter(code=code, application=client).exclude(code_challenge="").exists()
+        return bool(request.user.is_active) and (challenged or not request.code_verifier)
+
+    def validate_refresh_token(self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
+        return super().validate_refresh_token(refresh_token, client, request, *args, **kwargs) and request.user.is_active
+
+    def validate_bearer_token(self, token: str, scopes: Any, request: Any) -> bool:
+        try:
+            customer(token or "")
+        except (InvalidCredential, ExpiredCredential):
+            return False
+        return super().validate_bearer_token(token, scopes, request)
+
+    def invalidate_authorization_code(self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing left to do: the code was used up in the transaction that stored its tokens."""
+
+    def _save_bearer_token(self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any) -> None:
+        """In one transaction (the caller's): use up the code or hold the refresh token, and store what is given for it."""
+        if request.grant_type == "authorization_code":
+            _use_up(request)
+            super()._save_bearer_token(token, request, *args, **kwargs)
+            _remember(request.code, token["refresh_token"])
+        elif request.grant_type == "refresh_token":
+            self._add_access_token(token, request)
+        else:
+            raise errors.UnsupportedGrantTypeError(request=request)
+
+    def _add_access_token(self, token: dict[str, Any], request: Any) -> None:
+        held = RefreshToken.objects.select_for_update().filter(pk=request.refresh_token_instance.pk, revoked__isnull=True).first()
+        if held is None:
+            raise errors.InvalidGrantError(request=request)
+        expires = timezone.now() + timedelta(seconds=token.get("expires_in", oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS))
+        row = self._create_access_token(expires, request, token)
+        Renewal.objects.create(access_token=row, refresh_token=held)
+
+    def revoke_token(self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Also by an access token that came from a renewal."""
+        checksum = hashlib.sha256(token.encode()).hexdigest()
+        for refresh_token in RefreshToken.objects.filter(renewals__access_token__token_checksum=checksum, application=request.client):
+            refresh_token.revoke()
+        super().revoke_token(token, token_type_hint, request, *args, **kwargs)
+
+
+def _use_up(request: Any) -> None:
+    """Of two that bring the same code at once, one deletes it; the other stops here."""
+    if not Grant.objects.filter(code=request.code, application=request.client).delete()[0]:
+        raise errors.InvalidGrantError(request=request)
+
+
+def _remember(code: str, refresh_token: str) -> None:
+    row = RefreshToken.objects.get(token_checksum=hashlib.sha256(refresh_token.encode()).hexdigest(), revoked__isnull=True)
+    RedeemedCode.objects.create(code_hash=hashlib.sha256(code.encode()).hexdigest(), refresh_token=row)
+
+
+def _revoke_what_it_gave(code: str, client: Any) -> None:
+    with transaction.atomic():
+        redeemed = RedeemedCode.objects.filter(code_hash=hashlib.sha256(code.encode()).hexdigest(), refresh_token__application=client)
+        for row in redeemed.select_related("refresh_token"):
+            row.refresh_token.revoke()

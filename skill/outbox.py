@@ -1,0 +1,157 @@
+"""What changed, written down for delivery: endpoints made due, events enqueued. Always inside the transaction of the cause; the ring
+comes after its commit. Locks Endpoint before Event, rows by id."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from devices.models import Device, Slot
+from devices.signals import InventoryChange
+from skill import doorbell, endpoints
+from skill.alexa import inventory
+from skill.models import AlexaGrant, Event
+
+
+def enqueue(changes: Iterable[InventoryChange]) -> None:
+    """Levels that differ make their endpoint due; each use becomes an Event. A level equal to the last pulls nothing."""
+    levels: dict[int, dict[str, str]] = defaultdict(dict)
+    uses = []
+    for change in changes:
+        if change.sensor != "level":
+            uses.append(change)
+        elif change.value != change.previous:
+            levels[change.device_id][endpoints.level_key(change.instance)] = change.cause
+    for device_id, causes in levels.items():
+        mark_changed([device_id], causes)
+    _enqueue_uses(uses)
+
+
+def mark_changed(device_ids: list[int], causes: dict[str, str]) -> None:
+    """These properties (key → cause) of these devices changed: version up, due as soon as back-off and pause allow."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_MARK, {"devices": device_ids, "keys": list(causes), "causes": list(causes.values()), "pause": settings.REPORT_MIN_INTERVAL})
+    doorbell.ring()
+
+
+def follow_ownership(device_ids: list[int]) -> None:
+    """Make what Alexa knows follow who owns these devices: the former owner's endpoint goes, the new one's comes. Idempotent."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_DISOWN, {"devices": device_ids})
+    for device in Device.objects.filter(pk__in=device_ids, owner__isnull=False).order_by("pk"):
+        if grant := AlexaGrant.objects.filter(user=device.owner_id, state=AlexaGrant.State.ACTIVE).first():
+            introduce(grant, [device])
+    doorbell.ring()
+
+
+def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0) -> None:
+    """Make endpoints of these devices for the grant, or begin again with those that are there; due after `settling` seconds."""
+    rows = [(device.pk, endpoints.endpoint_id(device)) for device in devices]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(
+            _INTRODUCE,
+            [{"grant": grant.pk, "region": grant.region, "device": pk, "endpoint": name, "settling": settling} for pk, name in sorted(rows)],
+        )
+    doorbell.ring()
+
+
+def withdraw(grant: AlexaGrant) -> None:
+    """Alexa shall forget all endpoints of this grant: one DeleteReport after the other comes due now."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_WITHDRAW, {"grant": grant.pk})
+    doorbell.ring()
+
+
+def discovered(grant: AlexaGrant, digests: dict[str, str]) -> None:
+    """Alexa was just told of these endpoints (endpointId → digest): nothing to announce, first report after the settling time."""
+    names = sorted(digests)
+    params = {"grant": grant.pk, "names": names, "digests": [digests[name] for name in names], "settling": settings.REPORT_SETTLING}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_DISCOVERED, params)
+
+
+def _enqueue_uses(uses: list[InventoryChange]) -> None:
+    """One Event per use and live endpoint of the device. The endpoint is locked first, so that ids rise in the order of commits."""
+    if not uses:
+        return
+    with transaction.atomic():
+        slots = {slot.pk: slot for slot in Slot.objects.filter(pk__in={use.slot_id for use in uses}).exclude(replenishment_id="")}
+        live = _wake({use.device_id for use in uses})
+        Event.objects.bulk_create(
+            [_use(endpoint, use, slots[use.slot_id]) for use in uses if use.slot_id in slots for endpoint in live[use.device_id]]
+        )
+    doorbell.ring()
+
+
+def _wake(device_ids: set[int]) -> dict[int, list[int]]:
+    """Make the devices' live endpoints due for an event; device id → endpoint ids."""
+    live: dict[int, list[int]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_WAKE, {"devices": sorted(device_ids)})
+        for endpoint, device in cursor.fetchall():
+            live[device].append(endpoint)
+    return live
+
+
+def _use(endpoint: int, use: InventoryChange, slot: Slot) -> Event:
+    return Event(
+        endpoint_id=endpoint,
+        namespace=inventory.INTERFACES[slot.sensor],
+        name="InventoryConsumed",
+        instance=slot.instance,
+        payload=inventory.consumed(slot.measurement, slot.unit, use.value, use.measured_at),
+    )
+
+
+# The lock comes first and in the order of ids; the update then sees the newest row.
+_LIVE = "SELECT id FROM skill_endpoint WHERE device_id = ANY(%(devices)s) AND wanted AND due_at IS NOT NULL ORDER BY id FOR UPDATE"
+_MARK = f"""
+WITH live AS ({_LIVE})
+UPDATE skill_endpoint AS e SET
+  version = e.version + 1,
+  changed = e.changed || (
+    SELECT jsonb_object_agg(k, jsonb_build_array(e.version + 1, c)) FROM unnest(%(keys)s::text[], %(causes)s::text[]) AS u(k, c)),
+  due_at = least(e.due_at, greatest(now(), e.not_before, e.sent_at + make_interval(secs => %(pause)s)))
+FROM live WHERE e.id = live.id
+"""
+_WAKE = f"""
+WITH live AS ({_LIVE})
+UPDATE skill_endpoint AS e SET version = e.version + 1, due_at = least(e.due_at, greatest(now(), e.not_before))
+FROM live WHERE e.id = live.id RETURNING e.id, e.device_id
+"""
+_DISOWN = """
+WITH former AS (
+  SELECT e.id FROM skill_endpoint e JOIN skill_alexagrant g ON g.id = e.grant_id JOIN devices_device d ON d.id = e.device_id
+  WHERE e.device_id = ANY(%(devices)s) AND e.wanted AND (d.ownership IS NULL OR e.endpoint_id <> d.ownership::text)
+  ORDER BY e.id FOR UPDATE OF e)
+UPDATE skill_endpoint AS e SET wanted = false, version = e.version + 1,
+  due_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE least(e.due_at, greatest(now(), e.not_before)) END
+FROM former WHERE e.id = former.id
+"""
+_WITHDRAW = """
+WITH all_of_it AS (SELECT id FROM skill_endpoint WHERE grant_id = %(grant)s AND wanted AND due_at IS NOT NULL ORDER BY id FOR UPDATE)
+UPDATE skill_endpoint AS e SET wanted = false, version = e.version + 1, due_at = now(), not_before = NULL
+FROM all_of_it WHERE e.id = all_of_it.id
+"""
+_INTRODUCE = """
+INSERT INTO skill_endpoint AS e (grant_id, region, device_id, endpoint_id, wanted, due_at, daily_at, version, changed, attempts,
+                                 announced_digest, duty, last_code, last_text)
+VALUES (%(grant)s, %(region)s, %(device)s, %(endpoint)s, true, now() + make_interval(secs => %(settling)s), now(), 1,
+        '{"description": [1, ""]}', 0, '', 0, '', '')
+ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
+  wanted = true, device_id = excluded.device_id, due_at = excluded.due_at, daily_at = excluded.daily_at, not_before = NULL,
+  version = e.version + 1, changed = e.changed || jsonb_build_object('description', jsonb_build_array(e.version + 1, '')),
+  attempts = 0, announced_digest = '', lease = NULL, leased_until = NULL, last_code = '', last_text = ''
+"""
+_DISCOVERED = """
+WITH told AS (
+  SELECT e.id, u.digest FROM skill_endpoint e JOIN unnest(%(names)s::text[], %(digests)s::text[]) AS u(name, digest) ON u.name = e.endpoint_id
+  WHERE e.grant_id = %(grant)s AND e.wanted AND e.due_at IS NOT NULL ORDER BY e.id FOR UPDATE OF e)
+UPDATE skill_endpoint AS e SET announced_digest = told.digest, version = e.version + 1,
+  daily_at = CASE WHEN e.reported_at IS NULL THEN now() ELSE e.daily_at END,
+  due_at = CASE WHEN e.reported_at IS NULL THEN now() + make_interval(secs => %(settling)s) ELSE e.due_at END,
+  not_before = now() + make_interval(secs => %(settling)s)
+FROM told WHERE e.id = told.id
+"""
+

@@ -1,0 +1,276 @@
+"""The talk: what one grant's claimed endpoints say to Alexa, and what came of it. On the wire, no transaction open.
+
+Per endpoint one after the other: its announcement, its events in order, its state report. Across endpoints at once. Nobody else
+speaks for an endpoint while its lease lasts, so order needs no other mechanism.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import aiohttp
+from django.conf import settings
+
+from skill import claims, endpoints, gateway, linking, lwa
+from skill.alexa import discovery, messages
+from skill.alexa.messages import Json
+from skill.claims import Job, Outcome
+from skill.linking import Credentials, Database
+from skill.models import Event
+
+LONGEST_BACK_OFF = 3600.0
+PARK_AFTER = timedelta(days=3)
+SLOW = {gateway.NotPermitted: 60.0, gateway.NotEnabledHere: 10.0, gateway.SkillDisabled: 30.0}  # seconds before the second attempt
+
+
+class OutOfTime(Exception):
+    """The lease would run out before an answer could come: not started, given back."""
+
+
+class LinkEnded(Exception):
+    """The grant was closed; its endpoints have lost their leases and there is nothing to settle."""
+
+
+@dataclass
+class Tally:
+    """What the doors answered, for pace."""
+
+    answered: int = 0
+    throttled: int = 0
+    failed: int = 0
+
+
+@dataclass
+class Line:
+    """One grant's line to its gateway: says events with a fresh token, refreshes it at most when needed, counts the answers."""
+
+    credentials: Credentials
+    http: aiohttp.ClientSession
+    db: Database
+    slots: asyncio.Semaphore
+    start_by: float  # monotonic
+    tally: Tally
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def say(self, build: Callable[[str], Json]) -> None:
+        """Send the event that `build` makes for a token. Raises gateway.GatewayError, lwa.LwaError, RefreshElsewhere, GrantGone."""
+        if not self.credentials.fresh:
+            await self._renew(self.credentials)
+        used = self.credentials
+        try:
+            await self._post(used.access_token, build)
+        except gateway.TokenRejected:
+            await self._renew(used)
+            await self._post(self.credentials.access_token, build)
+
+    async def _renew(self, used: Credentials) -> None:
+        async with self._renewing:
+            if self.credentials is used:
+                self.credentials = await linking.access_token(used, self.http, self.db)
+
+    async def _post(self, token: str, build: Callable[[str], Json]) -> None:
+        async with self.slots:
+            if time.monotonic() > self.start_by:
+                raise OutOfTime
+            try:
+                await gateway.post(self.http, self.credentials.region, token, build(token))
+            except gateway.Throttled:
+                self.tally.throttled += 1
+                raise
+            except gateway.Unavailable:
+                self.tally.failed += 1
+                raise
+            except gateway.GatewayError:
+                self.tally.answered += 1
+                raise
+            self.tally.answered += 1
+
+
+async def tell(line: Line, jobs: list[Job]) -> list[Outcome]:
+    """Everything that these endpoints of one grant have to say. One outcome per job; none if the link ended."""
+    outcomes = {job.endpoint.pk: Outcome(job) for job in jobs}
+    try:
+        await _announce(line, [outcome for outcome in outcomes.values() if outcome.job.device is not None])
+        await asyncio.gather(*(_speak(line, outcome) for outcome in outcomes.values() if not _settled(outcome)))
+        await _delete(line, [outcome for outcome in outcomes.values() if outcome.job.device is None and not _settled(outcome)])
+    except LinkEnded:
+        return []
+    return list(outcomes.values())
+
+
+def _settled(outcome: Outcome) -> bool:
+    return outcome.again
+
+
+async def _announce(line: Line, outcomes: list[Outcome]) -> None:
+    """AddOrUpdateReport for those whose description is not the one that Alexa accepted last, together."""
+    told: dict[str, tuple[Outcome, Json]] = {}
+    for outcome in outcomes:
+        if endpoints.DESCRIPTION not in outcome.job.endpoint.changed or outcome.job.device is None:
+            continue
+        described = endpoints.describe(outcome.job.device)
+        if discovery.digest(described) == outcome.job.endpoint.announced_digest:
+            outcome.done.append(endpoints.DESCRIPTION)
+        else:
+            told[described["endpointId"]] = (outcome, described)
+    for batch in discovery.batches(described for _, described in told.values()):
+        await _announce_batch(line, [told[described["endpointId"]] for described in batch])
+
+
+async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None:
+    message_id = str(uuid.uuid4())
+    described = [item for _, item in batch]
+    try:
+        await line.say(lambda token: discovery.add_or_update_report(message_id, token, described))
+    except gateway.Refused as error:
+        if len(batch) > 1:  # one bad endpoint must not hide the rest
+            for single in batch:
+                await _announce_batch(line, [single])
+            return
+        _failed(batch[0][0], error, LONGEST_BACK_OFF)
+    except Exception as error:
+        for outcome, _ in batch:
+            await _trouble(line, outcome, error)
+    else:
+        for outcome, item in batch:
+            outcome.announced = discovery.digest(item)
+            outcome.done.append(endpoints.DESCRIPTION)
+            outcome.again, outcome.delay = True, settings.REPORT_SETTLING
+
+
+async def _speak(line: Line, outcome: Outcome) -> None:
+    """Events, then the state report; 429 and 5xx stop the events but not the report."""
+    try:
+        await _tell_events(line, outcome)
+        if outcome.job.device is not None:
+            await _report(line, outcome)
+    except Exception as error:
+        await _trouble(line, outcome, error)
+
+
+async def _tell_events(line: Line, outcome: Outcome) -> None:
+    for event in outcome.job.events:
+        if event.expires_at is not None and event.expires_at <= outcome.job.read_at:
+            await line.db(claims.settle_event, event, Event.Status.EXPIRED)
+            continue
+        try:
+            await line.say(lambda token, event=event: _event(event, outcome.job, token))  # type: ignore[misc]
+        except gateway.Refused as error:
+            await line.db(claims.settle_event, event, Event.Status.PARKED, error.code, error.text)
+        except (gateway.Throttled, gateway.Unavailable) as error:
+            if event.created_at < outcome.job.read_at - PARK_AFTER:
+                await line.db(claims.settle_event, event, Event.Status.PARKED, error.code, error.text)
+                continue
+            await line.db(claims.retry_event, event, error.code, error.text)
+            _failed(outcome, error)
+            return
+        else:
+            await line.db(claims.settle_event, event, Event.Status.SENT)
+
+
+def _event(event: Event, job: Job, token: str) -> Json:
+    """The same messageId for ever, however often it must be sent."""
+    return messages.event(
+        event.namespace,
+        event.name,
+        str(event.message_id),
+        event.payload,
+        instance=event.instance,
+        endpoint_id=job.endpoint.endpoint_id,
+        token=token,
+    )
+
+
+async def _report(line: Line, outcome: Outcome) -> None:
+    """The daily report with every level, or what changed, one report per cause; the rest stands in the context."""
+    job = outcome.job
+    assert job.device is not None
+    properties = endpoints.properties(job.device)
+    levels = {key for key in properties if key.startswith("level:")}
+    for cause, keys in _causes(job, properties, levels):
+        message_id = str(uuid.uuid4())
+        changed = [properties[key] for key in keys]
+        others = [item for key, item in properties.items() if key not in keys]
+        try:
+            await line.say(
+                lambda token, c=cause, m=message_id, x=changed, o=others: messages.change_report(  # type: ignore[misc]
+                    m, token, job.endpoint.endpoint_id, c, x, o
+                )
+            )
+        except gateway.Refused as error:  # the next one is fresher; until then it stands on the row and in an alarm
+            outcome.code, outcome.text = error.code, error.text
+        else:
+            outcome.reported = True
+            outcome.whole = outcome.whole or (bool(levels) and levels <= set(keys))
+        outcome.done.extend(keys)
+    if job.daily_due or job.may_report:
+        outcome.done.extend(key for key in job.endpoint.changed if key not in properties and key != endpoints.DESCRIPTION)
+    outcome.advance = job.daily_due
+
+
+def _causes(job: Job, properties: dict[str, Json], levels: set[str]) -> list[tuple[str, list[str]]]:
+    """(cause, property keys) of each report that is to be sent now."""
+    changed = {key: cause for key, (_, cause) in job.endpoint.changed.items() if key in properties}
+    if job.daily_due and levels:
+        return [("PERIODIC_POLL", [key for key in properties if key in levels or key in changed])]
+    if not job.may_report:
+        return []
+    return [(cause, [key for key in properties if changed.get(key) == cause]) for cause in dict.fromkeys(changed.values())]
+
+
+async def _delete(line: Line, outcomes: list[Outcome]) -> None:
+    """DeleteReport, thirty at a time; what Alexa was never told of needs none."""
+    known = [outcome for outcome in outcomes if outcome.job.endpoint.announced_digest]
+    for outcome in outcomes:
+        outcome.deleted = outcome not in known
+    for start in range(0, len(known), discovery.MAX_DELETIONS):
+        batch = known[start : start + discovery.MAX_DELETIONS]
+        names, message_id = [outcome.job.endpoint.endpoint_id for outcome in batch], str(uuid.uuid4())
+        try:
+            await line.say(lambda token, n=names, m=message_id: discovery.delete_report(m, token, n))  # type: ignore[misc]
+        except gateway.Refused as error:
+            for outcome in batch:
+                outcome.deleted, outcome.code, outcome.text = True, error.code, error.text
+        except Exception as error:
+            for outcome in batch:
+                await _trouble(line, outcome, error)
+        else:
+            for outcome in batch:
+                outcome.deleted = True
+
+
+async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
+    """An error that is about the link or the door rather than about one event. Raises LinkEnded; unknown errors go on up."""
+    match error:
+        case OutOfTime():
+            outcome.again = True
+        case linking.RefreshElsewhere():
+            outcome.again, outcome.delay = True, 2.0
+        case linking.GrantGone() | lwa.GrantRejected():
+            raise LinkEnded from error
+        case gateway.SkillDisabled() if line.credentials.settled:
+            held = line.credentials
+            await line.db(linking.close, held.grant_id, held.generation, f"Amazon: {error}"[:200])
+            raise LinkEnded from error
+        case gateway.GatewayError():
+            _failed(outcome, error)
+        case lwa.LwaError():
+            outcome.code, outcome.text = type(error).__name__, str(error)[:300]
+            outcome.again, outcome.failed, outcome.delay = True, True, back_off(outcome.job.endpoint.attempts, 2.0)
+        case _:
+            raise error
+
+
+def _failed(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -> None:
+    outcome.code, outcome.text = error.code, error.text
+    outcome.again, outcome.failed = True, True
+    outcome.delay = max(least, back_off(outcome.job.endpoint.attempts, SLOW.get(type(error), 1.0)))
+
+
+def back_off(attempts: int, first: float) -> float:
+    """Seconds until the next attempt: doubling from `first`, at most an hour, never less than Amazon's one second, jittered by half."""
+    return max(1.0, min(first * 2.0 ** min(attempts, 20), LONGEST_BACK_OFF) * random.uniform(0.75, 1.25))  # noqa: S311

@@ -1,0 +1,7 @@
+"""Alexa's door."""
+
+from django.urls import path
+
+from skill import views
+
+urlpatterns = [path("directive", views.directive, name="skill_directive")]

@@ -1,0 +1,90 @@
+"""The courier's door. It parses, asks handlers, and answers: always HTTP 200 with an Alexa answer to whoever is our courier."""
+
+import json
+import logging
+import time
+import uuid
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
+from django.http.request import UnreadablePostError
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from skill import handlers
+from skill.alexa import messages
+from skill.alexa.errors import AlexaError, InternalError, InvalidDirective
+from skill.models import REGIONS
+
+log = logging.getLogger(__name__)
+MAX_BODY = 256 * 1024
+
+
+@csrf_exempt
+@require_POST
+def directive(request: HttpRequest) -> HttpResponse:
+    """POST /skill/directive. 403 to whoever does not know the courier's secret; else 200 with an event (alexa reference 7)."""
+    if not constant_time_compare(request.headers.get("X-Courier-Secret", ""), settings.COURIER_SECRET):
+        return JsonResponse({"error": "Only the skill's courier may ask here."}, status=403)
+    started = time.monotonic()
+    document: object = None
+    try:
+        document = _document(request)
+        answer = handlers.handle(messages.parse(document), _region(request))
+    except AlexaError as error:
+        answer = _error(error, document)
+    except Exception:
+        log.exception("directive failed: %s", _title(document))
+        answer = _error(InternalError("The device cloud has a problem of its own."), document)
+    _log(document, answer, started)
+    return JsonResponse(answer)
+
+
+def _document(request: HttpRequest) -> object:
+    """The decoded body. Raises InvalidDirective."""
+    try:
+        body = request.read(MAX_BODY + 1)
+    except (UnreadablePostError, RawPostDataException) as error:
+        raise InvalidDirective("The directive's body could not be read.") from error
+    if len(body) > MAX_BODY:
+        raise InvalidDirective(f"The directive is larger than {MAX_BODY} bytes.")
+    try:
+        document: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidDirective("The directive is not valid JSON.") from error
+    return document
+
+
+def _region(request: HttpRequest) -> str:
+    region = request.headers.get("X-Skill-Region", "NA").upper()
+    if region not in dict(REGIONS):
+        raise InvalidDirective(f"The courier names an unknown region; known are {', '.join(dict(REGIONS))}.")
+    return region
+
+
+def _error(error: AlexaError, document: object) -> messages.Json:
+    """The error as an answer; of AcceptGrant in its own namespace and with the one type that it knows."""
+    correlation_token, endpoint_id = messages.correlation_of(document)
+    type_, namespace = error.type, error.namespace
+    if _title(document) == "Alexa.Authorization.AcceptGrant":
+        type_, namespace, endpoint_id = "ACCEPT_GRANT_FAILED", "Alexa.Authorization", None
+    return messages.error_response(
+        str(uuid.uuid4()), type_, str(error), correlation_token=correlation_token, endpoint_id=endpoint_id, namespace=namespace
+    )
+
+
+def _title(document: object) -> str:
+    try:
+        header = document["directive"]["header"]  # type: ignore[index]
+        return f"{header['namespace']}.{header['name']}"[:100]
+    except (TypeError, KeyError, IndexError):
+        return "unreadable"
+
+
+def _log(document: object, answer: messages.Json, started: float) -> None:
+    event = answer["event"]
+    outcome = event["payload"].get("type", "") if event["header"]["name"] == "ErrorResponse" else "ok"
+    log.info(
+        "directive %s answer=%s outcome=%s ms=%d", _title(document), event["header"]["name"], outcome, (time.monotonic() - started) * 1000
+    )
