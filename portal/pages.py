@@ -1,0 +1,222 @@
+"""What the customer's pages show, put together from the rooms below: a dictionary per page, for its template.
+
+Here: which rows a customer may see, and a constant number of queries per page however many devices there are. Not here:
+HTML (templates), words and numbers of a level (levels.py), drawing (charts.py), any change (devices.registry).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import F, FloatField, Min, QuerySet, Window
+from django.db.models.functions import Extract, Floor, RowNumber
+
+from devices.models import Device, Inventory, Reading, Slot
+from notifications.models import Order
+from portal.charts import Chart, Point, step_chart
+from portal.levels import LOW_PERCENT, Level, level_of, plain
+from portal.models import User
+from skill.models import AlexaGrant
+
+HISTORY = timedelta(days=30)
+CHART_POINTS = 360
+ORDERS_PER_PAGE = 20
+LATEST_ORDERS = 3
+CANCEL_WITHIN = timedelta(hours=24)  # Amazon's Dash FAQ: a standard order can be cancelled for a day
+ORDER_WORDS = {
+    Order.State.PLACED: ("Ordered", "info"),
+    Order.State.SHIPPED: ("Shipped", "ok"),
+    Order.State.CANCELLED: ("Cancelled", "neutral"),
+    Order.State.UNCLEAR: ("Being clarified", "low"),
+}
+
+
+@dataclass(frozen=True)
+class DeviceCard:
+    """A device with its levels, for lists."""
+
+    device: Device
+    levels: list[Level]
+
+    @property
+    def low(self) -> list[Level]:
+        return [level for level in self.levels if level.runs_low]
+
+
+@dataclass(frozen=True)
+class SlotHistory:
+    """One consumable on the device's own page."""
+
+    level: Level
+    chart: Chart | None
+
+
+@dataclass(frozen=True)
+class ItemLine:
+    """One product of an order."""
+
+    asin: str
+    title: str
+    amount: str
+    delivery: datetime | None
+
+
+@dataclass(frozen=True)
+class OrderCard:
+    """An order in the customer's words. `cancel_until` is set only while cancelling is possible."""
+
+    order: Order
+    device: Device | None
+    slot_name: str
+    word: str
+    tone: str
+    placed_at: datetime | None
+    delivery: datetime | None
+    items: list[ItemLine]
+    cancel_until: datetime | None
+    too_late: bool
+    conflict: bool
+
+
+def owned_devices(user: User) -> QuerySet[Device]:
+    """The devices a customer may see; every page starts from here."""
+    return user.devices.select_related("device_model").order_by("name", "serial_number")
+
+
+def owned_orders(user: User) -> QuerySet[Order]:
+    """Orders for the customer's devices, newest first, without those of an earlier owner of the same device."""
+    mine = Order.objects.shown_to(user).select_related("device", "slot")
+    return mine.prefetch_related("items", "slot__products").order_by("-first_at", "-id")
+
+
+def home(user: User, now: datetime) -> dict[str, Any]:
+    """Summary: devices, what runs low, the latest orders, whether Alexa is linked. 8 queries at most."""
+    cards = device_cards(user)
+    return {
+        "cards": cards,
+        "low_cards": [card for card in cards if card.low],
+        "orders": [order_card(order, now) for order in owned_orders(user)[:LATEST_ORDERS]],
+        "alexa_link": alexa_link(user),
+        "low_percent": LOW_PERCENT,
+    }
+
+
+def devices(user: User) -> dict[str, Any]:
+    """All of the customer's devices."""
+    return {"cards": device_cards(user), "low_percent": LOW_PERCENT}
+
+
+def device(found: Device, now: datetime) -> dict[str, Any]:
+    """One device: levels, history, its orders, what Alexa knows of it."""
+    assert found.owner is not None
+    mine = owned_orders(found.owner).filter(device=found)[:ORDERS_PER_PAGE]
+    return {
+        "device": found,
+        "slots": slot_histories(found, now),
+        "orders": [order_card(order, now) for order in mine],
+        "alexa_link": alexa_link(found.owner),
+        "low_percent": LOW_PERCENT,
+    }
+
+
+def orders(user: User, now: datetime, page: str | None) -> dict[str, Any]:
+    """The customer's orders, a page at a time; a page that does not exist is the last one."""
+    shown = Paginator(owned_orders(user), ORDERS_PER_PAGE).get_page(page)
+    return {"page": shown, "orders": [order_card(order, now) for order in shown]}
+
+
+def account(user: User) -> dict[str, Any]:
+    """What stands beside the form of the name."""
+    return {"alexa_link": alexa_link(user), "device_count": user.devices.count()}
+
+
+def alexa_link(user: User) -> AlexaGrant | None:
+    """The customer's live link to Alexa, if there is one."""
+    return user.alexa_grants.filter(state=AlexaGrant.State.ACTIVE).first()
+
+
+def device_cards(user: User) -> list[DeviceCard]:
+    """Devices with their levels, what runs low first. 3 queries."""
+    found = owned_devices(user).prefetch_related("device_model__slots", "inventories")
+    cards = [DeviceCard(device, _levels(device)) for device in found]
+    return sorted(cards, key=lambda card: not card.low)
+
+
+def slot_histories(found: Device, now: datetime) -> list[SlotHistory]:
+    """Every consumable of the device with its level and the chart of the last 30 days. 4 queries."""
+    slots = list(found.device_model.slots.all())
+    newest = {inventory.slot_id: inventory for inventory in found.inventories.all()}
+    points = _points(found, now)
+    return [SlotHistory(_level(slot, newest.get(slot.pk)), _chart(slot, points.get(slot.pk, []), now)) for slot in slots]
+
+
+def order_card(order: Order, now: datetime) -> OrderCard:
+    """One order; says until when it can be cancelled, or that it no longer can."""
+    word, tone = ORDER_WORDS[Order.State(order.state)]
+    until = order.placed_at + CANCEL_WITHIN if order.placed_at and order.state == Order.State.PLACED else None
+    return OrderCard(
+        order=order,
+        device=order.device,
+        slot_name=order.slot.name if order.slot else order.slot_name,
+        word=word,
+        tone=tone,
+        placed_at=order.placed_at or order.first_at,
+        delivery=order.estimated_delivery,
+        items=_item_lines(order),
+        cancel_until=until if until and now < until else None,
+        too_late=bool(until and now >= until),
+        conflict=order.conflict,
+    )
+
+
+def _item_lines(order: Order) -> list[ItemLine]:
+    titles = {product.asin: product.title for product in order.slot.products.all()} if order.slot else {}
+    return [
+        ItemLine(item.asin, titles.get(item.asin, ""), f"{plain(item.quantity)} {item.unit}".strip(), item.estimated_delivery)
+        for item in order.items.all()
+    ]
+
+
+def _levels(found: Device) -> list[Level]:
+    newest = {inventory.slot_id: inventory for inventory in found.inventories.all()}
+    return [_level(slot, newest.get(slot.pk)) for slot in found.device_model.slots.all()]
+
+
+def _level(slot: Slot, newest: Inventory | None) -> Level:
+    return level_of(slot, newest.value, newest.measured_at) if newest else level_of(slot, None)
+
+
+def _chart(slot: Slot, points: list[Point], now: datetime) -> Chart | None:
+    if slot.measurement == "Percentage":
+        return step_chart(points, now, Decimal(100), LOW_PERCENT)
+    if slot.capacity:
+        return step_chart(points, now, slot.capacity, slot.capacity * LOW_PERCENT / 100)
+    return step_chart(points, now, Decimal(0))
+
+
+def _points(found: Device, now: datetime) -> dict[int, list[Point]]:
+    """Level readings of the last 30 days by slot, the last of each of about 360 equal spans. 2 queries."""
+    readings = Reading.objects.shown_to_owner(found).filter(measured_at__gte=now - HISTORY, slot__sensor="level")
+    first = readings.aggregate(first=Min("measured_at"))["first"]
+    if first is None:
+        return {}
+    span = max((now - first) / CHART_POINTS, timedelta(seconds=1))
+    return _by_slot(_last_of_each(readings, span))
+
+
+def _last_of_each(readings: QuerySet[Reading], span: timedelta) -> QuerySet[Reading]:
+    """One reading of each span: a month of readings every minute is not fetched to draw 360 steps."""
+    bucket = Floor(Extract("measured_at", "epoch", output_field=FloatField()) / span.total_seconds())
+    order = [F("measured_at").desc(), F("epoch").desc(), F("sequence").desc()]
+    return readings.annotate(place=Window(RowNumber(), partition_by=[F("slot_id"), bucket], order_by=order)).filter(place=1)
+
+
+def _by_slot(readings: QuerySet[Reading]) -> dict[int, list[Point]]:
+    points: dict[int, list[Point]] = {}
+    for slot_id, at, value in readings.values_list("slot_id", "measured_at", "value"):
+        points.setdefault(slot_id, []).append(Point(at, value))
+    return points
