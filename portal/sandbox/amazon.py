@@ -1,0 +1,29 @@
+"""What every part of the sandbox needs in its hand: settings, memory, the SNS identity, and one HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from .settings import Settings
+from .signing import Identity
+from .state import State
+
+
+@dataclass
+class Amazon:
+    """One sandbox. `http` exists while the server runs."""
+
+    settings: Settings
+    state: State
+    identity: Identity
+    http: aiohttp.ClientSession = field(init=False)
+    closing: bool = False
+    device: dict[str, object] = field(default_factory=dict)
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """One at a time for each name (linking or refreshing one account)."""
+        return self.locks.setdefault(name, asyncio.Lock())

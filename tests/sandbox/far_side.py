@@ -1,0 +1,286 @@
+"""The far side of the sandbox's wire: a portal that is not there, and the environment of a sandbox for a test.
+
+The portal here is a small HTTP server of its own: it hands out tokens, takes directives from the Lambda, collects SNS
+messages, and can be told what to answer.
+"""
+
+import asyncio
+import contextlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from portal.sandbox.app import AMAZON, build
+from portal.sandbox.settings import Settings, from_environment
+
+LAMBDA = '''
+import json, os, urllib.request
+def lambda_handler(event, context):
+    print("a log line must not spoil the answer")
+    headers = {"Content-Type": "application/json", "X-Courier-Secret": os.environ["COURIER_SECRET"]}
+    headers["X-Skill-Region"] = os.environ["SKILL_REGION"]
+    request = urllib.request.Request(os.environ["DIRECTIVE_URL"], json.dumps(event).encode(), headers)
+    with urllib.request.urlopen(request, timeout=context.get_remaining_time_in_millis() / 1000) as answer:
+        return json.load(answer)
+'''
+SENSOR = "Alexa.InventoryLevelSensor"
+TIME = "2026-11-21T07:30:00.250Z"
+
+
+def coffee_machine() -> dict:
+    """Alice's coffee machine as the skill announces it."""
+    reported = {"proactivelyReported": True, "retrievable": True}
+    beans = {
+        "type": "AlexaInterface",
+        "interface": SENSOR,
+        "version": "3",
+        "instance": "Beans.Hopper",
+        "properties": {"supported": [{"name": "level"}], **reported},
+        "capabilityResources": {"friendlyNames": [{"@type": "text", "value": {"text": "Beans", "locale": "en-US"}}]},
+        "configuration": {
+            "measurement": {"@type": "Percentage"},
+            "replenishment": {"@type": "DashReplenishmentId", "value": "arn:alexa:smarthome:drs:sensor:beans-1"},
+        },
+    }
+    health = {"type": "AlexaInterface", "interface": "Alexa.EndpointHealth", "version": "3"}
+    return {
+        "endpointId": "crema-alice-1",
+        "manufacturerName": "Example Home",
+        "friendlyName": "Kitchen coffee machine",
+        "description": "Coffee machine by Example Home",
+        "displayCategories": ["COFFEE_MAKER"],
+        "additionalAttributes": {"manufacturer": "Example Home", "model": "Crema", "serialNumber": "CREMA-1"},
+        "cookie": {"model": "crema"},
+        "capabilities": [
+            {"type": "AlexaInterface", "interface": "Alexa", "version": "3"},
+            health | {"properties": {"supported": [{"name": "connectivity"}], **reported}},
+            beans,
+        ],
+    }
+
+
+def level(percent: float) -> dict:
+    """A level property of the beans."""
+    value = {"@type": "Percentage", "value": percent}
+    told = {"namespace": SENSOR, "instance": "Beans.Hopper", "name": "level", "value": value}
+    return told | {"timeOfSample": TIME, "uncertaintyInMilliseconds": 0}
+
+
+def connectivity(value: str = "OK") -> dict:
+    """A connectivity property."""
+    told = {"namespace": "Alexa.EndpointHealth", "name": "connectivity", "value": {"value": value}}
+    return told | {"timeOfSample": TIME, "uncertaintyInMilliseconds": 0}
+
+
+def header(namespace: str, name: str, **more: str) -> dict:
+    """An event header."""
+    return {"namespace": namespace, "name": name, "payloadVersion": "3", "messageId": "0f0e0d0c-1111-4222-8333-1"} | more
+
+
+def scope(token: str = "Atza|of-a-test") -> dict:
+    """A scope with Amazon's token."""
+    return {"type": "BearerToken", "token": token}
+
+
+def change_report(percent: float = 42, token: str = "Atza|of-a-test", cause: str = "PERIODIC_POLL") -> dict:
+    """A level of Alice's coffee machine, on its way to the gateway."""
+    change = {"cause": {"type": cause}, "properties": [level(percent)]}
+    endpoint = {"scope": scope(token), "endpointId": "crema-alice-1"}
+    event = {"header": header("Alexa", "ChangeReport"), "endpoint": endpoint, "payload": {"change": change}}
+    return {"context": {"properties": [connectivity()]}, "event": event}
+
+
+class Portal:
+    """Answers like a portal that does everything right, until a test replaces a part of it."""
+
+    def __init__(self) -> None:
+        self.directives: list[dict] = []
+        self.courier: list[dict] = []
+        self.messages: list[web.Request] = []
+        self.bodies: list[bytes] = []
+        self.token_requests: list[dict] = []
+        self.sns_answers: list[int] = []
+        self.endpoints = [coffee_machine()]
+        self.lwa_tokens: dict = {}
+        self.accepts = True
+        self.expires_in = 3600
+        self.token_status = 200
+        self.expired_once = False
+        self.sandbox: TestClient | None = None
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/o/token/", self.token)
+        app.router.add_post("/skill/directive", self.directive)
+        app.router.add_post("/sns/", self.sns)
+        app.router.add_get("/state", self.machine)
+        app.router.add_post("/{verb:brew|refill|offline}", self.machine)
+        return app
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = dict(await request.post())
+        self.token_requests.append(form | {"authorization": request.headers.get("Authorization", "")})
+        if self.token_status != 200:
+            return web.json_response({"error": "invalid_grant"}, status=self.token_status)
+        number = len(self.token_requests)
+        body = {"access_token": f"portal-access-{number}", "token_type": "Bearer", "expires_in": self.expires_in}
+        return web.json_response(body | {"refresh_token": f"portal-refresh-{number}"})
+
+    async def directive(self, request: web.Request) -> web.Response:
+        directive = (await request.json())["directive"]
+        self.directives.append(directive)
+        self.courier.append({key.lower(): value for key, value in request.headers.items()})
+        return web.json_response(await self._answer(directive))
+
+    async def _answer(self, directive: dict) -> dict:
+        name = directive["header"]["name"]
+        if self.expired_once and name == "ReportState":
+            self.expired_once = False
+            return self._error(directive, "EXPIRED_AUTHORIZATION_CREDENTIAL")
+        if name == "AcceptGrant":
+            return await self._accept_grant(directive)
+        if name == "Discover":
+            payload = {"endpoints": self.endpoints}
+            return {"event": {"header": header("Alexa.Discovery", "Discover.Response"), "payload": payload}}
+        told = header("Alexa", "StateReport", correlationToken=directive["header"]["correlationToken"])
+        endpoint = {"endpointId": directive["endpoint"]["endpointId"]}
+        context = {"properties": [connectivity(), level(42)]}
+        return {"context": context, "event": {"header": told, "endpoint": endpoint, "payload": {}}}
+
+    def _error(self, directive: dict, kind: str) -> dict:
+        told = header("Alexa", "ErrorResponse", correlationToken=directive["header"]["correlationToken"])
+        endpoint = {"endpointId": directive["endpoint"]["endpointId"]}
+        return {"event": {"header": told, "endpoint": endpoint, "payload": {"type": kind, "message": "no"}}}
+
+    async def _accept_grant(self, directive: dict) -> dict:
+        if not self.accepts:
+            payload = {"type": "ACCEPT_GRANT_FAILED", "message": "Login with Amazon said no."}
+            return {"event": {"header": header("Alexa.Authorization", "ErrorResponse"), "payload": payload}}
+        form = {"grant_type": "authorization_code", "code": directive["payload"]["grant"]["code"]}
+        self.lwa_tokens = await self.ask_lwa(form)
+        return {"event": {"header": header("Alexa.Authorization", "AcceptGrant.Response"), "payload": {}}}
+
+    async def ask_lwa(self, form: dict) -> dict:
+        """The portal at Login with Amazon."""
+        client = {"client_id": "lwa-client", "client_secret": "lwa-secret-of-a-test"}
+        answer = await self.sandbox.post("/auth/o2/token", data=form | client)
+        return await answer.json() | {"status": answer.status}
+
+    async def sns(self, request: web.Request) -> web.Response:
+        self.messages.append(request)
+        self.bodies.append(await request.read())
+        return web.Response(status=self.sns_answers.pop(0) if self.sns_answers else 200)
+
+    async def machine(self, request: web.Request) -> web.Response:
+        body = await request.json() if request.method == "POST" else {}
+        return web.json_response({"serial": "CREMA-1", "level": 42, "sequence": 7, "offline": False} | {"asked": body})
+
+
+class World:
+    """One sandbox, one portal, one household."""
+
+    def __init__(self, portal: Portal, client: TestClient):
+        self.portal, self.client = portal, client
+        self.amazon = client.server.app[AMAZON]
+
+    async def act(self, name: str, status: int = 200, **body: object) -> dict:
+        """One button of the page."""
+        answer = await self.client.post(f"/actions/{name}", json=body)
+        told = await answer.json()
+        assert answer.status == status, told
+        return told
+
+    async def state(self, after: int = 0) -> dict:
+        """What the page sees."""
+        return await (await self.client.get(f"/state.json?after={after}")).json()
+
+    async def wire(self, kind: str) -> list[dict]:
+        """The entries of one kind, oldest first."""
+        return [entry for entry in (await self.state())["wire"] if entry["kind"] == kind]
+
+    async def link(self, account: str = "household") -> str:
+        """Through the portal's consent and back; returns the notice."""
+        url = (await self.act("link", account=account))["url"]
+        query = {"code": "portal-code", "state": question(url)["state"]}
+        answer = await self.client.get("/api/skill/link/SANDBOXVENDOR", params=query, allow_redirects=False)
+        assert answer.status == 303
+        return (await self.state())["notice"]["words"]
+
+    async def report(self, percent: float = 42, **more: str) -> int:
+        """A level through the gateway, with the tokens of the portal."""
+        token = self.portal.lwa_tokens["access_token"]
+        return (await self.event(change_report(percent, token, **more), token)).status
+
+    async def event(self, message: object, token: str | None = None, path: str = "/v3/events"):
+        """Anything through the gateway."""
+        headers = {"Authorization": f"Bearer {token or self.portal.lwa_tokens['access_token']}"}
+        return await self.client.post(path, json=message, headers=headers)
+
+    async def until(self, ready, seconds: float = 8.0):
+        """Waits for something that the sandbox does by itself."""
+        for _ in range(int(seconds / 0.02)):
+            if found := ready():
+                return found
+            await asyncio.sleep(0.02)
+        raise AssertionError("it did not happen")
+
+
+def question(url: str) -> dict:
+    """The query of an address."""
+    from urllib.parse import parse_qsl, urlsplit
+
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+def settings(folder: Path, portal_url: str = "http://127.0.0.1:9", **more: object) -> Settings:
+    """The settings of a sandbox in this folder."""
+    lambda_file = folder / "lambda_function.py"
+    lambda_file.write_text(LAMBDA)
+    known = from_environment(
+        {
+            "SANDBOX_DATA": str(folder / "sandbox"),
+            "PORTAL_URL": portal_url,
+            "SANDBOX_URL": "http://127.0.0.1:8100",
+            "LINK_CLIENT_ID": "alexa",
+            "LINK_CLIENT_SECRET": "link-secret-of-a-test",
+            "COURIER_SECRET": "courier-secret-of-a-test",
+            "LWA_CLIENT_ID": "lwa-client",
+            "LWA_CLIENT_SECRET": "lwa-secret-of-a-test",
+            "DEVICE_SERIAL": "CREMA-1",
+            "DEVICE_URL": portal_url,
+            "MODEL_ID": "crema-2026",
+            "SLOT_ID": "beans",
+            "LAMBDA_FILE": str(lambda_file),
+            "SNS_RETRY_SECONDS": "0.05,0.05",
+        }
+    )
+    return replace(known, **more)
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path, **more: object):
+    """Portal and sandbox, up and talking."""
+    portal = Portal()
+    async with TestServer(portal.application()) as far:
+        url = str(far.make_url("")).rstrip("/")
+        async with TestClient(TestServer(build(settings(folder, url, **more)))) as client:
+            portal.sandbox = client
+            yield World(portal, client)
+
+
+def run(scene, folder: Path, **more: object):
+    """Plays one async scene in a world of its own."""
+
+    async def play():
+        async with world(folder, **more) as made:
+            return await scene(made)
+
+    return asyncio.run(play())
+
+
+def clone(message: dict) -> dict:
+    """A copy to spoil."""
+    return json.loads(json.dumps(message))
