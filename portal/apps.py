@@ -1,4 +1,4 @@
-"""The portal app: system checks and the welcome of signals."""
+"""The portal app: wires what must be there in every process."""
 
 from django.apps import AppConfig
 
@@ -8,4 +8,4 @@ class PortalConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
-        from portal import checks  # noqa: F401  (registers the checks)
+        from portal import celery, checks  # noqa: F401  (makes the Celery app, registers the checks)

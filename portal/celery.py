@@ -8,6 +8,7 @@ from django.conf import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 app = Celery("portal")
+app.set_default()  # for every thread: whoever rings a doorbell means this app
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -61,6 +61,13 @@ def cluster_dir(data_dir: Path) -> Path:
     return data_dir / "postgresql"
 
 
+def existing_parent(path: Path) -> Path:
+    """The nearest folder that exists: whose disk it will be."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
 def socket_dir(data_dir: Path) -> Path:
     """The folder of the server's socket: private, and short enough for the 107 bytes of a socket's name."""
     path = cluster_dir(data_dir) / "socket"

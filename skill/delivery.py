@@ -6,6 +6,7 @@ that connections to Amazon outlive slices.
 """
 
 import asyncio
+import atexit
 import functools
 import logging
 import threading
@@ -135,6 +136,13 @@ class _Runner:
         self.loop = uvloop.new_event_loop()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="delivery-database")
         self.session: aiohttp.ClientSession | None = None
+
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        if self.session is not None:
+            self.run(self.session.close())
+        self.loop.close()
 
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)

@@ -30,14 +30,14 @@ def enqueue(changes: Iterable[InventoryChange]) -> None:
 
 def mark_changed(device_ids: list[int], causes: dict[str, str]) -> None:
     """These properties (key → cause) of these devices changed: version up, due as soon as back-off and pause allow."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_MARK, {"devices": device_ids, "keys": list(causes), "causes": list(causes.values()), "pause": settings.REPORT_MIN_INTERVAL})
     doorbell.ring()
 
 
 def follow_ownership(device_ids: list[int]) -> None:
     """Make what Alexa knows follow who owns these devices: the former owner's endpoint goes, the new one's comes. Idempotent."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_DISOWN, {"devices": device_ids})
     for device in Device.objects.filter(pk__in=device_ids, owner__isnull=False).order_by("pk"):
         if grant := AlexaGrant.objects.filter(user=device.owner_id, state=AlexaGrant.State.ACTIVE).first():
@@ -48,7 +48,7 @@ def follow_ownership(device_ids: list[int]) -> None:
 def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0) -> None:
     """Make endpoints of these devices for the grant, or begin again with those that are there; due after `settling` seconds."""
     rows = [(device.pk, endpoints.endpoint_id(device)) for device in devices]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.executemany(
             _INTRODUCE,
             [{"grant": grant.pk, "region": grant.region, "device": pk, "endpoint": name, "settling": settling} for pk, name in sorted(rows)],
@@ -58,7 +58,7 @@ def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0)
 
 def withdraw(grant: AlexaGrant) -> None:
     """Alexa shall forget all endpoints of this grant: one DeleteReport after the other comes due now."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_WITHDRAW, {"grant": grant.pk})
     doorbell.ring()
 
@@ -67,7 +67,7 @@ def discovered(grant: AlexaGrant, digests: dict[str, str]) -> None:
     """Alexa was just told of these endpoints (endpointId → digest): nothing to announce, first report after the settling time."""
     names = sorted(digests)
     params = {"grant": grant.pk, "names": names, "digests": [digests[name] for name in names], "settling": settings.REPORT_SETTLING}
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_DISCOVERED, params)
 
 
@@ -75,7 +75,7 @@ def _enqueue_uses(uses: list[InventoryChange]) -> None:
     """One Event per use and live endpoint of the device. The endpoint is locked first, so that ids rise in the order of commits."""
     if not uses:
         return
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         slots = {slot.pk: slot for slot in Slot.objects.filter(pk__in={use.slot_id for use in uses}).exclude(replenishment_id="")}
         live = _wake({use.device_id for use in uses})
         Event.objects.bulk_create(

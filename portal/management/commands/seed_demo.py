@@ -1,0 +1,85 @@
+"""The demonstration's people, coffee machine, OAuth client and topic. Idempotent; only on embedded defaults."""
+
+import os
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from devices import registry
+from devices.models import Device, DeviceModel
+from notifications.models import Topic
+from portal.models import User
+from skill.models import Application
+
+DEMO_CODE = "BREW7777"
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.EMBEDDED:
+            raise CommandError("seed_demo makes accounts with known passwords; it runs with EMBEDDED=1 only.")
+        alice = _user("alice@example.com", "coffee-please", name="Alice")
+        _user("staff@example.com", "support-please", name="Sam from support", is_staff=True, is_superuser=True)
+        _machine(_model(), alice)
+        _alexa_client()
+        for arn in settings.SNS_TOPIC_ARNS:
+            Topic.objects.get_or_create(arn=arn, defaults={"subscription": Topic.Subscription.CONFIRMED})
+        self.stdout.write("The demonstration is there: alice@example.com, staff@example.com, one coffee machine.")
+
+
+def _user(email: str, password: str, **extra: Any) -> User:
+    user = User.objects.filter(email=email).first() or User.objects.create_user(email, password, **extra)
+    EmailAddress.objects.get_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
+    return user
+
+
+def _model() -> DeviceModel:
+    model, _ = DeviceModel.objects.get_or_create(
+        model_id="CREMA-20",
+        defaults={
+            "name": "Crema 20",
+            "manufacturer": "Nordkap Home",
+            "description": "Espresso machine by Nordkap Home, connected by Wi-Fi",
+            "display_category": "COFFEE_MAKER",
+        },
+    )
+    slot, _ = model.slots.get_or_create(
+        slot_id="beans",
+        defaults={
+            "name": "Coffee beans",
+            "sensor": "level",
+            "measurement": "Percentage",
+            "instance": "Beans.Hopper",
+            "replenishment_id": "arn:alexa:smarthome:drs:sensor:6a1f0c52-93d4-4c0e-8a55-0d5b6f2f7711",
+        },
+    )
+    slot.products.get_or_create(marketplace="US", asin="B0CREMABNS", defaults={"title": "Nordkap espresso beans, 1 kg", "quantity": 1, "unit": "count"})
+    return model
+
+
+def _machine(model: DeviceModel, owner: User) -> None:
+    serial = os.environ.get("DEVICE_SERIAL", "CRM20-DEMO1")
+    if not Device.objects.filter(serial_number=serial).exists():
+        registry.register(serial, model, name="Kitchen espresso", key=settings.EMBEDDED_SECRETS["DEVICE_KEY"], claim_code=DEMO_CODE)
+        registry.claim(owner, serial, DEMO_CODE)
+
+
+def _alexa_client() -> None:
+    """The sandbox's Alexa as our OAuth client."""
+    address = f"http://127.0.0.1:{settings.SANDBOX_PORT}/api/skill/link/{settings.ALEXA_VENDOR_ID}"
+    Application.objects.update_or_create(
+        client_id=settings.EMBEDDED_SECRETS["LINK_CLIENT_ID"],
+        defaults={
+            "name": "Alexa",
+            "client_type": Application.CLIENT_CONFIDENTIAL,
+            "authorization_grant_type": Application.GRANT_AUTHORIZATION_CODE,
+            "client_secret": settings.EMBEDDED_SECRETS["LINK_CLIENT_SECRET"],
+            "redirect_uris": address,
+        },
+    )
