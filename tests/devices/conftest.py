@@ -1,0 +1,25 @@
+"""The registry is tested alone: the rooms above it listen to its signals elsewhere."""
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from devices import throttles
+from devices.signals import endpoint_changed, inventory_changed
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: Any) -> None:
+    """Only the test's own receivers hear the registry."""
+    for signal in (inventory_changed, endpoint_changed):
+        monkeypatch.setattr(signal, "receivers", [])
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_tried_yet(request: Any) -> None:
+    """Limits on attempts and requests are counted from nothing in every test."""
+    throttles.forget()
+    if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
+        request.getfixturevalue("db" if "db" in request.fixturenames else "transactional_db")
+        cache.clear()
