@@ -20,6 +20,7 @@ from notifications.models import Order
 from portal.charts import Chart, Point, step_chart
 from portal.levels import LOW_PERCENT, Level, level_of, plain
 from portal.models import User
+from skill import linking
 from skill.models import AlexaGrant
 
 HISTORY = timedelta(days=30)
@@ -100,7 +101,7 @@ def home(user: User, now: datetime) -> dict[str, Any]:
         "cards": cards,
         "low_cards": [card for card in cards if card.low],
         "orders": [order_card(order, now) for order in owned_orders(user)[:LATEST_ORDERS]],
-        "alexa_link": alexa_link(user),
+        "alexa_link": linking.active_grant(user),
         "low_percent": LOW_PERCENT,
     }
 
@@ -118,7 +119,8 @@ def device(found: Device, now: datetime) -> dict[str, Any]:
         "device": found,
         "slots": slot_histories(found, now),
         "orders": [order_card(order, now) for order in mine],
-        "alexa_link": alexa_link(found.owner),
+        "alexa_link": (link := linking.active_grant(found.owner)),
+        "alexa": alexa_endpoint(found, link),
         "low_percent": LOW_PERCENT,
     }
 
@@ -131,7 +133,7 @@ def orders(user: User, now: datetime, page: str | None) -> dict[str, Any]:
 
 def account(user: User) -> dict[str, Any]:
     """What stands beside the form of the name."""
-    return {"alexa_link": alexa_link(user), "device_count": user.devices.count()}
+    return {"alexa_link": linking.active_grant(user), "device_count": user.devices.count()}
 
 
 def alexa_link(user: User) -> AlexaGrant | None:

@@ -132,10 +132,6 @@ if _missing:
 
 # --- Django --------------------------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "portal.apps.PortalConfig",
-    "devices",
-    "skill",
-    "notifications",
     "unfold",
     "allauth",
     "allauth.account",
@@ -150,6 +146,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django.contrib.humanize",
+    "devices",
+    "skill",
+    "notifications",
+    "portal",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -330,6 +330,6 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT if LOG_FORMAT in {"text", "json"} else "text"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {"celery": {"level": "WARNING"}, "kombu": {"level": "ERROR"}, "django.request": {"level": "ERROR"}},
 }
 SILENCED_SYSTEM_CHECKS = json.loads(os.environ.get("SILENCED_SYSTEM_CHECKS", "[]"))

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+import honcho.manager
 from honcho.manager import Manager
 from honcho.printer import Printer
 
@@ -24,6 +25,7 @@ from portal import embedded
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED_BYTES = 500 * 1024 * 1024
 READY_SECONDS = 60
+honcho.manager.KILL_WAIT = 20  # a worker finishes what it is doing before it is killed
 
 
 class CannotRun(Exception):
@@ -146,11 +148,11 @@ def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
 def commands(ports: dict[str, int]) -> dict[str, str]:
     """Every process by name; in production the same ones, less sandbox and machine."""
     python = sys.executable
-    celery = f"{python} -m celery -A portal.celery"
+    celery = f"{python} -W ignore -m celery --quiet -A portal.celery"
     return {
         "web": f"{python} -m granian --interface wsgi --host 127.0.0.1 --port {ports['PORTAL_PORT']} --workers 1"
         " --blocking-threads 16 --no-ws --http 1 --log-level warning portal.wsgi:application",
-        "worker": f"{celery} worker --loglevel WARNING --queues portal --concurrency 1 --hostname worker@%h --without-mingle --without-gossip",
+        "worker": f"{celery} worker --loglevel WARNING --queues portal --pool threads --concurrency 4 --hostname worker@%h --without-mingle --without-gossip",
         "delivery": f"{celery} worker --loglevel WARNING --queues delivery --pool solo --hostname delivery@%h --without-mingle --without-gossip",
         "beat": f"{celery} beat --loglevel WARNING --pidfile=",
         "sandbox": f"{python} -m portal.sandbox",

@@ -120,6 +120,7 @@ class Endpoint(models.Model):
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
+        permissions = [("resend_endpoint", "Can report an endpoint to Alexa now")]
         constraints = [models.UniqueConstraint("grant", "endpoint_id", name="endpoint_once_per_grant")]
         indexes = [
             models.Index("region", "due_at", name="endpoint_due", condition=Q(due_at__isnull=False)),

@@ -56,6 +56,15 @@ def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0)
     doorbell.ring()
 
 
+def report_now(endpoint_ids: list[int]) -> int:
+    """Make the daily report of these live endpoints due at once, back-off or not; how many they were. Idempotent."""
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(_REPORT_NOW, {"endpoints": endpoint_ids})
+        count = int(cursor.rowcount)
+    doorbell.ring()
+    return count
+
+
 def withdraw(grant: AlexaGrant) -> None:
     """Alexa shall forget all endpoints of this grant: one DeleteReport after the other comes due now."""
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
@@ -128,6 +137,10 @@ WITH former AS (
 UPDATE skill_endpoint AS e SET wanted = false, version = e.version + 1,
   due_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE least(e.due_at, greatest(now(), e.not_before)) END
 FROM former WHERE e.id = former.id
+"""
+_REPORT_NOW = """
+WITH live AS (SELECT id FROM skill_endpoint WHERE id = ANY(%(endpoints)s) AND wanted AND due_at IS NOT NULL ORDER BY id FOR UPDATE)
+UPDATE skill_endpoint AS e SET version = e.version + 1, due_at = now(), daily_at = now(), not_before = NULL FROM live WHERE e.id = live.id
 """
 _WITHDRAW = """
 WITH all_of_it AS (SELECT id FROM skill_endpoint WHERE grant_id = %(grant)s AND wanted AND due_at IS NOT NULL ORDER BY id FOR UPDATE)

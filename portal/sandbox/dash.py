@@ -30,7 +30,7 @@ def count(amazon: Amazon, account: str, message: Json) -> None:
             run = _run(amazon, account, endpoint_id, member["instance"])
             _update(amazon, run, member["value"])
             _order_if_low(amazon, run)
-    amazon.state.save()
+    amazon.state.touch()  # an order has been saved by now; a count may be lost with half a second, as the wire may
 
 
 def _run(amazon: Amazon, account: str, endpoint_id: str, instance: str) -> Json:

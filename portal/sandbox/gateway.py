@@ -35,11 +35,12 @@ class RefusedError(Exception):
 async def answer(request: web.Request, amazon: Amazon, region: str) -> web.Response:
     """POST /v3/events. Everything is recorded, whatever the answer."""
     started = time.monotonic()
-    message: object = None
-    violations: list[str] = []
+    message, violations = None, []
     try:
+        message, fault = await _parsed(request)
         await _weather(request, amazon)
-        message = await _parsed(request)
+        if fault:
+            raise fault
         account = _speaker(request, message, amazon.state, region)
         violations = shape_violations(message, "gateway")
         _refuse_malformed(violations)
@@ -91,13 +92,14 @@ async def _hang(request: web.Request, amazon: Amazon) -> None:
     raise RefusedError(503, "SERVICE_UNAVAILABLE_EXCEPTION", "The line dropped without an answer (a weather knob).")
 
 
-async def _parsed(request: web.Request) -> object:
+async def _parsed(request: web.Request) -> tuple[object, RefusedError | None]:
+    """The message, or why there is none; the weather comes first, and the wire shows what was sent in it."""
     try:
-        return json.loads((await request.read()).decode("utf-8"), parse_constant=_no_constant)
-    except web.HTTPRequestEntityTooLarge as error:
-        raise RefusedError(413, "REQUEST_ENTITY_TOO_LARGE_EXCEPTION", "The event is larger than 1 MiB.") from error
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(400, "INVALID_REQUEST_EXCEPTION", "The body is not JSON.") from error
+        return json.loads((await request.read()).decode("utf-8"), parse_constant=_no_constant), None
+    except web.HTTPRequestEntityTooLarge:
+        return None, RefusedError(413, "REQUEST_ENTITY_TOO_LARGE_EXCEPTION", "The event is larger than 1 MiB.")
+    except (ValueError, RecursionError):
+        return None, RefusedError(400, "INVALID_REQUEST_EXCEPTION", "The body is not JSON.")
 
 
 def _no_constant(name: str) -> object:

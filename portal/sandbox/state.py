@@ -17,6 +17,7 @@ from .masking import masked
 
 WIRE_LENGTH = 300
 VERSION = 1
+_LONGEST_BODY = 60_000
 
 Json = dict[str, Any]
 
@@ -109,7 +110,7 @@ class State:
             "kind": kind,
         }
         entry |= {"status": None, "words": "", "violations": [], "request": None, "answer": None, "ms": None}
-        entry |= {key: masked(value) for key, value in details.items()}
+        entry |= {key: _shown(value) for key, value in details.items()}
         self.wire.append(entry)
         del self.wire[:-WIRE_LENGTH]
         self.touch()
@@ -119,6 +120,16 @@ class State:
         """1, 2, 3, ... for each name; goes on after a restart."""
         self.data["counters"][name] = self.data["counters"].get(name, 0) + 1
         return int(self.data["counters"][name])
+
+
+def _shown(value: object) -> object:
+    """Masked, and short enough to keep 300 of."""
+    try:
+        safe = masked(value)
+        text = json.dumps(safe, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+    return safe if len(text) <= _LONGEST_BODY else f"{text[:_LONGEST_BODY]} … ({len(text)} characters in all)"
 
 
 def _fresh(knobs: Json) -> Json:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from .amazon import Amazon
 from .masking import masked
-from .state import Json, State
+from .state import Json, State, stamp
 
 _AT_MOST_EVERY = 0.15
 _HEARTBEAT = 15
@@ -66,5 +66,5 @@ async def changes(request: web.Request, amazon: Amazon) -> web.StreamResponse:
 
 def set_notice(state: State, kind: str, words: str) -> None:
     """The sentence that greets the person after a redirect. kind: "good" | "bad"."""
-    state.data["notice"] = {"kind": kind, "words": words, "revision": state.revision + 1}
+    state.data["notice"] = {"kind": kind, "words": words, "at": stamp()}
     state.save()
