@@ -91,7 +91,14 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         ("What was understood", {"fields": ["shown_notification", "shown_order", "shown_parsed"]}),
         ("As received, links and token masked", {"fields": ["shown_body"]}),
     ]
-    readonly_fields = ["shown_state", "shown_verdicts", "shown_notification", "shown_order", "shown_parsed", "shown_body"]
+    readonly_fields = [
+        "shown_state",
+        "shown_verdicts",
+        "shown_notification",
+        "shown_order",
+        "shown_parsed",
+        "shown_body",
+    ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         return super().get_queryset(request).defer("sealed")
@@ -153,7 +160,16 @@ class NotificationAdmin(ReadOnly, ModelAdmin):
     search_fields = ["=notification_id", "=serial_number"]
     ordering = ["-notified_at"]
     show_full_result_count = False
-    fields = ["notification_id", "kind", "notified_at", "serial_number", "order", "message", "contradicted", "shown_parsed"]
+    fields = [
+        "notification_id",
+        "kind",
+        "notified_at",
+        "serial_number",
+        "order",
+        "message",
+        "contradicted",
+        "shown_parsed",
+    ]
     readonly_fields = ["shown_parsed"]
 
     @display(description="Parsed")

@@ -19,7 +19,11 @@ PLACED: Final = "OrderPlacedNotification"
 CANCELLED: Final = "OrderCancelledNotification"
 SHIPPED: Final = "ItemShippedNotification"
 ABOUT_ORDERS: Final = (PLACED, CANCELLED, SHIPPED)
-ABOUT_DEVICES: Final = ("SubscriptionChangedNotification", "DeviceRegisteredNotification", "DeviceDeregisteredNotification")
+ABOUT_DEVICES: Final = (
+    "SubscriptionChangedNotification",
+    "DeviceRegisteredNotification",
+    "DeviceDeregisteredNotification",
+)
 LARGEST: Final = Decimal(10) ** 9
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -87,7 +91,11 @@ def parse(text: str, attributes: object = None) -> Notification:
     info = _object(document, "notificationInfo")
     kind = _text(info, "notificationType", 128)
     common = Notification(
-        kind, _text(info, "notificationId", 255), _instant(_text(info, "notificationTime", 40)), _digest(document), remarks=remarks
+        kind,
+        _text(info, "notificationId", 255),
+        _instant(_text(info, "notificationTime", 40)),
+        _digest(document),
+        remarks=remarks,
     )
     if kind in ABOUT_ORDERS + ABOUT_DEVICES:
         common = _with_device(common, document)
@@ -241,7 +249,8 @@ def _plain(value: object) -> str:
 def from_json(document: Mapping[str, Any]) -> Notification:
     """The notification that `as_json` wrote."""
     items = tuple(
-        Item(Decimal(item["quantity"]), item["unit"], item["asin"], _date(item["estimated_delivery"])) for item in document["items"]
+        Item(Decimal(item["quantity"]), item["unit"], item["asin"], _date(item["estimated_delivery"]))
+        for item in document["items"]
     )
     time = datetime.fromisoformat(document["time"])
     return Notification(**{**document, "time": time, "items": items, "remarks": tuple(document["remarks"])})
@@ -294,4 +303,6 @@ def _newer(known: tuple[Item, ...], said: tuple[Item, ...]) -> tuple[Item, ...]:
 def _filled(item: Item, old: Item | None) -> Item:
     if old is None:
         return item
-    return replace(item, asin=item.asin or old.asin, estimated_delivery=item.estimated_delivery or old.estimated_delivery)
+    return replace(
+        item, asin=item.asin or old.asin, estimated_delivery=item.estimated_delivery or old.estimated_delivery
+    )

@@ -103,7 +103,9 @@ def _again(message: Message) -> Message:
 
 def replay(message: Message) -> None:
     """Have a message processed again, held and quarantined ones too. Idempotent; a stale one is applied hereby."""
-    Message.objects.filter(pk=message.pk).update(state=Message.State.WAITING, reason="", error="", attempts=0, due_at=Now())
+    Message.objects.filter(pk=message.pk).update(
+        state=Message.State.WAITING, reason="", error="", attempts=0, due_at=Now()
+    )
     doorbell.ring()
 
 
@@ -116,7 +118,9 @@ def process_next() -> bool:
     message = None
     try:
         with transaction.atomic():
-            message = Message.objects.due().select_for_update(skip_locked=True, of=("self",)).select_related("topic").first()
+            message = (
+                Message.objects.due().select_for_update(skip_locked=True, of=("self",)).select_related("topic").first()
+            )
             if message is None:
                 return False
             process(message)
@@ -163,5 +167,7 @@ def _remember(message: Message, problem: Exception) -> None:
     log.exception("SNS message %s could not be processed", message.message_id)
     pause = min(LONGEST_PAUSE, 2.0 ** min(message.attempts + 1, 12)) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
     Message.objects.filter(pk=message.pk, due_at__isnull=False).update(
-        attempts=F("attempts") + 1, due_at=Now() + timedelta(seconds=pause), error=f"{type(problem).__name__}: {problem}"[:500]
+        attempts=F("attempts") + 1,
+        due_at=Now() + timedelta(seconds=pause),
+        error=f"{type(problem).__name__}: {problem}"[:500],
     )

@@ -49,7 +49,7 @@ class Topic(models.Model):
         max_length=16,
         choices=Subscription.choices,
         default=Subscription.NONE,
-        help_text="Set to “asked for” just before you subscribe this portal's address; the confirmation is then answered.",
+        help_text="Set to “asked for” just before you subscribe this portal's address.",
     )
     subscription_arn = models.CharField("subscription ARN", max_length=512, blank=True, editable=False)
     subscription_at = models.DateTimeField("subscription changed", null=True, editable=False)
@@ -120,8 +120,12 @@ class Message(models.Model):
     sent_at = models.DateTimeField(help_text="The Timestamp that Amazon signed.")
     received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
     body = models.TextField(help_text="The message with its links and token masked.")
-    sealed = models.BinaryField(null=True, help_text="Token and SubscribeURL, encrypted, until they are of no more use.")
-    verdicts = models.JSONField(default=dict, help_text="What the checks found, since a masked body cannot be verified again.")
+    sealed = models.BinaryField(
+        null=True, help_text="Token and SubscribeURL, encrypted, until they are of no more use."
+    )
+    verdicts = models.JSONField(
+        default=dict, help_text="What the checks found, since a masked body cannot be verified again."
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
     reason = models.TextField(blank=True, help_text="Why it is where it is.")
     due_at = models.DateTimeField(null=True, db_default=Now())
@@ -132,7 +136,7 @@ class Message(models.Model):
 
     class Meta:
         permissions = [("replay_message", "Can have a message processed again")]
-        constraints = [models.UniqueConstraint(fields=["topic", "message_id"], name="message_stored_once")]
+        constraints = [models.UniqueConstraint(fields=["message_id", "topic"], name="message_stored_once")]
         indexes = [
             models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="message_due"),
             models.Index(fields=["-received_at"], name="message_newest"),
@@ -179,7 +183,9 @@ class OrderQuerySet(models.QuerySet["Order"]):
 
         Idempotent, two statements.
         """
-        devices = Device.objects.filter(serial_number=OuterRef("serial_number"), device_model__model_id=OuterRef("model_id"))
+        devices = Device.objects.filter(
+            serial_number=OuterRef("serial_number"), device_model__model_id=OuterRef("model_id")
+        )
         slots = Slot.objects.filter(device_model__model_id=OuterRef("model_id"), slot_id=OuterRef("slot_name"))
         found = self.filter(Exists(devices), device=None).update(device=Subquery(devices.values("pk")[:1]))
         return found + self.filter(Exists(slots), slot=None).update(slot=Subquery(slots.values("pk")[:1]))
@@ -246,7 +252,7 @@ class Notification(models.Model):
     kind = models.CharField(max_length=128)
     notification_id = models.CharField("notification ID", max_length=255, db_index=True)
     notified_at = models.DateTimeField(help_text="notificationTime: Amazon's clock, and the order of things.")
-    serial_number = models.CharField(max_length=255, blank=True)
+    serial_number = models.CharField(max_length=255, blank=True, db_index=True)
     digest = models.CharField(max_length=64, editable=False)
     contradicted = models.BooleanField(default=False, help_text="Another notification has this ID and says otherwise.")
     parsed = models.JSONField()

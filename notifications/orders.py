@@ -37,17 +37,16 @@ def forget(message: Message) -> None:
 
 @transaction.atomic
 def rebuild(order: Order) -> Order:
-    """The state of `order` by all its notifications, whatever it was before. Idempotent, transactional, locks the order."""
-    order = Order.objects.select_for_update().get(pk=order.pk)
+    """The order by all its notifications, whatever it was before. Idempotent, transactional, locks the order."""
+    Order.objects.select_for_update().get(pk=order.pk)
     rows = order.notifications.filter(contradicted=False).order_by("pk")
     state = drs.fold(drs.from_json(row.parsed) for row in rows)
-    if state is None:
-        order.state, order.conflict = Order.State.UNCLEAR, False
-    else:
-        _write(order, state)
-    order.save()
-    _write_items(order, state.items if state else ())
-    return order
+    derived = Order(pk=order.pk, instance_id=order.instance_id)
+    if state:
+        _write(derived, state)
+    derived.save(force_update=True)
+    _write_items(derived, state.items if state else ())
+    return derived
 
 
 def _lock(notification_id: str) -> None:
@@ -82,7 +81,10 @@ def _judge_twins(row: Notification) -> set[int | None]:
     twins = Notification.objects.filter(notification_id=row.notification_id)
     contradicted = twins.exclude(digest=row.digest).exists()
     changed = twins.exclude(contradicted=contradicted)
-    orders, messages = set(changed.values_list("order_id", flat=True)), list(changed.values_list("message_id", flat=True))
+    orders, messages = (
+        set(changed.values_list("order_id", flat=True)),
+        list(changed.values_list("message_id", flat=True)),
+    )
     changed.update(contradicted=contradicted)
     if contradicted:
         settled = Message.objects.filter(pk__in=messages, due_at=None)
@@ -95,7 +97,9 @@ def _write(order: Order, state: drs.OrderState) -> None:
     order.serial_number, order.model_id, order.slot_name = state.serial_number, state.model_id, state.slot_id
     order.first_at, order.placed_at, order.last_at = state.first_at, state.placed_at, state.last_at
     order.estimated_delivery = state.estimated_delivery
-    order.device = Device.objects.filter(serial_number=state.serial_number, device_model__model_id=state.model_id).first()
+    order.device = Device.objects.filter(
+        serial_number=state.serial_number, device_model__model_id=state.model_id
+    ).first()
     order.slot = Slot.objects.filter(slot_id=state.slot_id, device_model__model_id=state.model_id).first()
 
 

@@ -39,7 +39,9 @@ _SHAPES: Final[dict[str, re.Pattern[str]]] = {
     "SubscribeURL": re.compile(r"[^\x00-\x1f\x7f-\x9f]+"),
 }
 _CERTIFICATE_FILE: Final = r"/SimpleNotificationService-[0-9a-f]{32}\.pem"
-_ONE_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n)+-----END CERTIFICATE-----(?:\r?\n)?")
+_ONE_PEM: Final = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n)+-----END CERTIFICATE-----(?:\r?\n)?"
+)
 
 
 class Refused(Exception):

@@ -20,7 +20,7 @@ TOO_LATE = "The token is older than two days: subscribe again."
 
 
 def consider(message: Message) -> None:
-    """What to do about a SubscriptionConfirmation: leave it due where we asked for it, else hold it. In a transaction."""
+    """Leave a SubscriptionConfirmation due where we asked for it, else hold it for a person. In a transaction."""
     if message.topic.subscription == Topic.Subscription.CONFIRMED:
         message.settle(Message.State.DONE, "The subscription is confirmed already.")
     elif message.topic.subscription != Topic.Subscription.PENDING:
@@ -45,7 +45,9 @@ def confirm(message: Message) -> None:
     """
     topic = message.topic
     client = boto3.client("sns", region_name=topic.region, config=_AWS)
-    answer = client.confirm_subscription(TopicArn=topic.arn, Token=message.unseal()["Token"], AuthenticateOnUnsubscribe="true")
+    answer = client.confirm_subscription(
+        TopicArn=topic.arn, Token=message.unseal()["Token"], AuthenticateOnUnsubscribe="true"
+    )
     topic.subscription, topic.subscription_arn = Topic.Subscription.CONFIRMED, answer["SubscriptionArn"]
     topic.subscription_at = timezone.now()
     topic.save(update_fields=["subscription", "subscription_arn", "subscription_at"])

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 from django.http import HttpResponse
@@ -15,6 +16,9 @@ from django.test import Client
 from notifications import certificates, doorbell, inbox
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, FarSide, as_body, as_headers, far_side, pem
 
+# A busy machine is no reason for a property to be wrong.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 Post = Callable[..., HttpResponse]
 
 
@@ -92,7 +96,7 @@ def door(certificate_server: FarSide, set_clock: Any) -> Post:
         body = message if isinstance(message, bytes) else as_body(message)
         if headers is None:
             headers = as_headers(message) if isinstance(message, dict) else {}
-        kind = headers.get("content-type", "text/plain; charset=UTF-8")
+        kind = headers.get("content-type", "text/plain")
         return client.post("/sns/", body, content_type=kind, headers=headers, **extra)
 
     return post

@@ -1,6 +1,7 @@
 """Amazon as the tests need it: a key, its certificate on a local web server, and signed messages. The far side only."""
 
 import base64
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -27,7 +28,12 @@ SIGNED = {
 
 
 def certificate_for(
-    key: Any, name: str = "sns.amazonaws.com", *, alternative: bool = True, start: datetime | None = None, days: int = 365
+    key: Any,
+    name: str = "sns.amazonaws.com",
+    *,
+    alternative: bool = True,
+    start: datetime | None = None,
+    days: int = 365,
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     start = start or NOW - timedelta(days=30)
@@ -54,7 +60,9 @@ class Amazon:
         """The message with its signature renewed, by the version that it names."""
         text = "".join(f"{k}\n{message[k]}\n" for k in SIGNED[message["Type"]] if message.get(k) is not None)
         digest = hashes.SHA1() if message["SignatureVersion"] == "1" else hashes.SHA256()
-        return message | {"Signature": base64.b64encode(self.key.sign(text.encode(), padding.PKCS1v15(), digest)).decode()}
+        return message | {
+            "Signature": base64.b64encode(self.key.sign(text.encode(), padding.PKCS1v15(), digest)).decode()
+        }
 
     def message(self, text: str = "Hello, Alice", *, at: datetime = NOW, **changes: Any) -> dict[str, Any]:
         """A signed message; `changes` come before the signature, and None takes a field out."""
@@ -117,7 +125,8 @@ def far_side() -> Iterator[FarSide]:
             for name, value in side.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(side.body)
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(side.body)
 
         def do_POST(self) -> None:
             side.posted.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
@@ -137,7 +146,7 @@ def far_side() -> Iterator[FarSide]:
 
 
 def dash(kind: str = "OrderPlacedNotification", **changes: Any) -> dict[str, Any]:
-    """A Dash notification, version 2, about Alice's coffee machine. `changes`: time, id, order, version, items, date."""
+    """A Dash notification, version 2, about Alice's machine. `changes`: time, id, order, version, items, date."""
     order: dict[str, Any] = {"instanceId": changes.get("order", "amzn1.dash.v2.o.coffee-1"), "slotId": "beans"}
     if kind in ("OrderPlacedNotification", "ItemShippedNotification"):
         order |= _products(changes)
@@ -163,6 +172,9 @@ def dash(kind: str = "OrderPlacedNotification", **changes: Any) -> dict[str, Any
 def _products(changes: dict[str, Any]) -> dict[str, Any]:
     date = changes.get("date", "2026-11-24T20:00:00Z")
     if changes.get("version") == "1":
-        return {"productInfo": changes.get("items", [{"quantity": 2.0, "unit": "count"}]), "estimatedDeliveryDate": date}
+        return {
+            "productInfo": changes.get("items", [{"quantity": 2.0, "unit": "count"}]),
+            "estimatedDeliveryDate": date,
+        }
     product = {"asin": "B00BEANS01", "quantity": 2.0, "unit": "count", "estimatedDeliveryDate": date}
     return {"productInfo": changes.get("items", [product])}

@@ -77,7 +77,9 @@ def test_the_signature_alone(case: Any, samples: Path) -> None:
             sns.check_signature(envelope, certificate)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0] and case.values[0]["expect"]["http"] == "2xx"] or CASES)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.values[0] and case.values[0]["expect"]["http"] == "2xx"] or CASES
+)
 def test_with_todays_clock_every_one_is_refused(
     case: Any, samples: Path, db: None, door: Any, certificate_server: Any, set_clock: Any
 ) -> None:
@@ -112,5 +114,7 @@ def test_every_genuine_certificate_carries_the_name_of_its_region(samples: Path)
         certificate = sns.read_certificate(file.read_bytes())
         sns.check_certificate(certificate, "arn:aws:sns:us-west-2:131990247566:any", certificate.not_valid_before_utc)
         with pytest.raises(sns.Forbidden):
-            sns.check_certificate(certificate, "arn:aws:sns:eu-south-2:131990247566:any", certificate.not_valid_before_utc)
+            sns.check_certificate(
+                certificate, "arn:aws:sns:eu-south-2:131990247566:any", certificate.not_valid_before_utc
+            )
     assert regions.signing_name("arn:aws:sns:eu-south-2:131990247566:any") == "sns-signing.eu-south-2.amazonaws.com"

@@ -1,0 +1,159 @@
+"""Certificates over the wire: had once, remembered only when good, never waited for too long."""
+
+import gzip
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from notifications import certificates, regions, sns
+from tests.notifications.signing_amazon import FILE, NOW, URL, Amazon, FarSide, certificate_for, pem
+
+
+def url(number: int) -> str:
+    return f"https://sns.us-east-1.amazonaws.com/SimpleNotificationService-{number:032x}.pem"
+
+
+def test_a_certificate_is_asked_for_once(certificate_server: FarSide, amazon: Amazon) -> None:
+    assert [certificates.fetch(URL) for _ in range(3)] == [amazon.certificate] * 3
+    assert certificate_server.asked == ["/" + FILE]
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, sns.CertificateUnavailable), (404, sns.Forbidden)])
+def test_a_failure_is_not_remembered(
+    status: int, error: type[Exception], certificate_server: FarSide, amazon: Amazon
+) -> None:
+    certificate_server.status = status
+    with pytest.raises(error):
+        certificates.fetch(URL)
+    certificate_server.status = 200
+    assert certificates.fetch(URL) == amazon.certificate
+
+
+def test_a_page_that_is_no_certificate_is_not_remembered(certificate_server: FarSide, amazon: Amazon) -> None:
+    certificate_server.body = b"<Error>" + pem(amazon.certificate) + b"</Error>"
+    with pytest.raises(sns.Forbidden):
+        certificates.fetch(URL)
+    certificate_server.body = pem(amazon.certificate)
+    assert certificates.fetch(URL) == amazon.certificate
+
+
+def test_many_who_ask_at_once_share_one_request(certificate_server: FarSide, amazon: Amazon) -> None:
+    certificate_server.before = lambda: time.sleep(0.3)
+    with ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(certificates.fetch, [URL] * 10)) == [amazon.certificate] * 10
+    assert certificate_server.asked == ["/" + FILE]
+
+
+def test_the_memory_is_small(certificate_server: FarSide) -> None:
+    for number in range(certificates.KEPT + 5):
+        certificates.fetch(url(number))
+    certificates.fetch(url(certificates.KEPT + 4))
+    assert len(certificate_server.asked) == certificates.KEPT + 5
+    certificates.fetch(url(0))
+    assert len(certificate_server.asked) == certificates.KEPT + 6
+
+
+def test_an_expired_certificate_is_not_kept(certificate_server: FarSide, amazon: Amazon) -> None:
+    certificate_server.body = pem(certificate_for(amazon.key, start=NOW - timedelta(days=4000), days=1))
+    certificates.fetch(URL)
+    certificates.fetch(URL)
+    assert len(certificate_server.asked) == 2
+
+
+def test_nothing_is_kept_longer_than_a_day(certificate_server: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificates.fetch(URL)
+    later = time.monotonic() + 24 * 3600
+    monkeypatch.setattr(certificates.time, "monotonic", lambda: later)
+    certificates.fetch(URL)
+    assert len(certificate_server.asked) == 2
+
+
+def test_a_server_that_does_not_answer_is_given_up(
+    certificate_server: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "LONGEST_WAIT", 0.3)
+    certificate_server.before = lambda: time.sleep(1.5)
+    begin = time.monotonic()
+    with pytest.raises(sns.CertificateUnavailable):
+        certificates.fetch(URL)
+    assert time.monotonic() - begin < 1.4
+
+
+def test_a_body_without_end_is_cut(certificate_server: FarSide) -> None:
+    certificate_server.body = b"A" * 10_000_000
+    with pytest.raises(sns.Forbidden, match="too large"):
+        certificates.fetch(URL)
+
+
+def test_compression_is_not_undone(certificate_server: FarSide, amazon: Amazon) -> None:
+    """A small answer cannot become a large one."""
+
+    certificate_server.headers = {"Content-Encoding": "gzip"}
+    certificate_server.body = gzip.compress(pem(amazon.certificate))
+    with pytest.raises(sns.Forbidden):
+        certificates.fetch(URL)
+
+
+def test_an_answer_that_is_no_http(settings: Any) -> None:
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.SNS_CERTIFICATE_MIRROR = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            other, _ = server.accept()
+            other.recv(1000)
+            other.sendall(b"SSH-2.0-nonsense\r\n\r\n")
+            other.close()
+
+        Thread(target=answer, daemon=True).start()
+        with pytest.raises(sns.CertificateUnavailable):
+            certificates.fetch(url(77))
+
+
+def test_in_production_the_address_is_amazon_s_own(settings: Any) -> None:
+    settings.SNS_CERTIFICATE_MIRROR = ""
+    assert certificates._address(URL) == URL
+
+
+@pytest.mark.parametrize(
+    ("arn", "host", "name"),
+    [
+        ("arn:aws:sns:us-east-1:123456789012:t", "sns.us-east-1.amazonaws.com", "sns.amazonaws.com"),
+        (
+            "arn:aws:sns:eu-south-1:123456789012:t",
+            "sns.eu-south-1.amazonaws.com",
+            "sns-signing.eu-south-1.amazonaws.com",
+        ),
+        (
+            "arn:aws-cn:sns:cn-north-1:123456789012:t",
+            "sns.cn-north-1.amazonaws.com.cn",
+            "sns-cn-north-1.amazonaws.com.cn",
+        ),
+        (
+            "arn:aws-us-gov:sns:us-gov-east-1:123456789012:t",
+            "sns.us-gov-east-1.amazonaws.com",
+            "sns-us-gov-west-1.amazonaws.com",
+        ),
+        (
+            "arn:aws-eusc:sns:eusc-de-east-1:123456789012:t",
+            "sns.eusc-de-east-1.amazonaws.eu",
+            "sns-signing.eusc-de-east-1.amazonaws.eu",
+        ),
+        (
+            "arn:aws-iso:sns:us-iso-east-1:123456789012:t",
+            "sns.us-iso-east-1.c2s.ic.gov",
+            "sns-us-iso-east-1.c2s.ic.gov",
+        ),
+        ("arn:aws:sns:cn-north-1:123456789012:t", None, None),
+        ("arn:aws-cn:sns:us-east-1:123456789012:t", None, None),
+        ("arn:aws:sns:s3-us-west-2:123456789012:t", None, None),
+        ("arn:aws:sqs:us-east-1:123456789012:t", None, None),
+    ],
+)
+def test_host_and_signing_name_of_a_topic(arn: str, host: str | None, name: str | None) -> None:
+    assert (regions.api_host(arn), regions.signing_name(arn)) == (host, name)

@@ -1,0 +1,452 @@
+"""From a stored message to Alice's order: processed once in effect, whatever happens in between."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from threading import Barrier, Thread
+from typing import Any
+
+import hypothesis
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications import drs, inbox, orders, tasks
+from notifications.models import Message, Notification, Order, OrderItem, Topic
+from tests.notifications.signing_amazon import ARN, NOW, Amazon, dash
+
+PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotification", "ItemShippedNotification"
+COFFEE = "amzn1.dash.v2.o.coffee-1"
+ID = "amzn1.dash.notification.v1.6f9619ff-8b86-d011-b42d-00cf4fc964ff"
+
+
+def send(door: Any, amazon: Amazon, document: Any, **changes: Any) -> Message:
+    """Dash publishes a notification; SNS brings it to the door."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    message = amazon.message(text, **changes)
+    assert door(message).status_code == 200
+    return Message.objects.get(message_id=message["MessageId"])
+
+
+def snapshot() -> list[tuple[Any, ...]]:
+    """All that customers see of the orders."""
+    seen = []
+    for order in Order.objects.order_by("instance_id"):
+        items = [
+            (item.place, item.asin, item.quantity, item.unit, item.estimated_delivery) for item in order.items.all()
+        ]
+        times = (order.first_at, order.placed_at, order.last_at, order.estimated_delivery)
+        seen.append((order.instance_id, order.state, order.conflict, order.device_id, order.slot_id, *times, items))
+    return seen
+
+
+@pytest.mark.django_db
+def test_an_order_placed_becomes_alice_s_order(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any
+) -> None:
+    message = send(door, amazon, dash())
+    assert not Order.objects.exists()
+    assert work() == 1
+    order = Order.objects.get()
+    assert (order.instance_id, order.state, order.conflict) == (COFFEE, "PLACED", False)
+    assert (order.device, order.slot) == (machine, machine.device_model.slots.get())
+    assert order.placed_at == order.first_at == order.last_at == datetime(2026, 11, 21, 9, 59, 58, 120000, UTC)
+    assert order.estimated_delivery == datetime(2026, 11, 24, 20, tzinfo=UTC)
+    item = order.items.get()
+    assert (item.asin, item.quantity, item.unit) == ("B00BEANS01", Decimal(2), "count")
+    message.refresh_from_db()
+    assert (message.state, message.due_at, message.error) == (Message.State.DONE, None, "")
+    assert message.notification.order == order
+
+
+@pytest.mark.django_db
+def test_an_order_in_version_1(door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any) -> None:
+    send(door, amazon, dash(version="1"))
+    work()
+    item = OrderItem.objects.get()
+    assert (item.asin, item.quantity, item.estimated_delivery) == (
+        "",
+        Decimal(2),
+        datetime(2026, 11, 24, 20, tzinfo=UTC),
+    )
+
+
+@pytest.mark.django_db
+def test_placed_and_shipped_and_cancelled_in_any_order(door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    send(door, amazon, dash(SHIPPED, time="2026-11-21T12:00:00Z", version="1", date="2026-11-23T20:00:00Z"))
+    work()
+    assert (Order.objects.get().state, Order.objects.get().placed_at) == ("SHIPPED", None)
+    send(door, amazon, dash(PLACED))
+    work()
+    order = Order.objects.get()
+    assert (order.state, order.items.get().asin) == ("SHIPPED", "B00BEANS01")
+    assert order.estimated_delivery == datetime(2026, 11, 23, 20, tzinfo=UTC)
+    send(door, amazon, dash(CANCELLED, time="2026-11-21T11:00:00Z"))
+    work()
+    assert (Order.objects.get().state, Order.objects.get().conflict) == ("SHIPPED", True)
+
+
+SAID = st.lists(
+    st.tuples(
+        st.sampled_from([PLACED, CANCELLED, SHIPPED]), st.integers(0, 2), st.sampled_from("123"), st.sampled_from("ab")
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_order_and_repetition_of_messages_comes_to_the_same_rows(crema: Any) -> None:
+    """The database's version of the fold's property, contradicting twins included."""
+    topic = Topic.objects.create(arn=ARN)
+
+    @hypothesis.settings(max_examples=25)
+    @given(SAID.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:2]))))
+    def check(pair: tuple[list[Any], list[Any]]) -> None:
+        results = []
+        for said in pair:
+            for model in (Notification, Message, OrderItem, Order):
+                model.objects.all().delete()
+            store_and_process(topic, said)
+            results.append(snapshot())
+        assert results[0] == results[1]
+
+    check()
+
+
+def store_and_process(topic: Topic, said: list[Any]) -> None:
+    for number, (kind, hour, name, order) in enumerate(said):
+        document = dash(kind, time=f"2026-11-21T1{hour}:00:00Z", id=f"id-{name}", order=f"order-{order}")
+        Message.objects.create(
+            topic=topic,
+            message_id=f"message-{number}",
+            kind="Notification",
+            sent_at=NOW,
+            body=json.dumps({"Message": json.dumps(document)}),
+        )
+        while inbox.process_next():
+            pass
+
+
+@pytest.mark.django_db
+def test_processing_again_changes_nothing(door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any) -> None:
+    message = send(door, amazon, dash())
+    send(door, amazon, dash(SHIPPED, time="2026-11-21T12:00:00Z"))
+    work()
+    before, rows = snapshot(), Notification.objects.count()
+    for _ in range(2):
+        inbox.replay(message)
+        assert work() == 1
+    assert (snapshot(), Notification.objects.count()) == (before, rows)
+
+
+@pytest.mark.django_db
+def test_rebuild_comes_to_the_same_whatever_was_there(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any
+) -> None:
+    send(door, amazon, dash())
+    send(door, amazon, dash(CANCELLED, time="2026-11-21T12:00:00Z"))
+    work()
+    before = snapshot()
+    Order.objects.update(
+        state="SHIPPED", conflict=True, device=None, slot=None, placed_at=None, estimated_delivery=None
+    )
+    OrderItem.objects.all().delete()
+    assert snapshot() != before
+    orders.rebuild(Order.objects.get())
+    assert snapshot() == before
+
+
+@pytest.mark.django_db
+def test_a_lost_doorbell_loses_nothing(
+    door: Any, topic: Topic, amazon: Amazon, rings: list[str], monkeypatch: Any
+) -> None:
+    def no_broker(name: str, **options: Any) -> None:
+        raise OSError("the broker is down")
+
+    monkeypatch.setattr("notifications.doorbell.current_app.send_task", no_broker)
+    send(door, amazon, dash())
+    assert tasks.process() == 1
+    assert Order.objects.get().state == "PLACED"
+
+
+@contextmanager
+def on_every_new_item(statement: str) -> Iterator[None]:
+    """PostgreSQL does `statement` whenever a product is written: the far side of the storage fails."""
+    table = OrderItem._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE FUNCTION fail() RETURNS trigger AS $$ BEGIN {statement}; RETURN NEW; END $$ LANGUAGE plpgsql"
+        )
+        cursor.execute(f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER fail ON {table}")
+        cursor.execute("DROP FUNCTION fail")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("statement", ["RAISE EXCEPTION 'no room'", "PERFORM pg_terminate_backend(pg_backend_pid())"])
+def test_a_crash_in_the_middle_leaves_the_message_and_nothing_else(
+    statement: str, door: Any, amazon: Amazon, work: Any
+) -> None:
+    Topic.objects.create(arn=ARN)
+    send(door, amazon, dash())
+    with on_every_new_item(statement):
+        assert work() == 1
+        message = Message.objects.get()
+        assert (message.state, message.attempts) == (Message.State.WAITING, 1)
+        assert message.error
+        assert timezone.now() < message.due_at < timezone.now() + timedelta(seconds=5)
+        assert not Notification.objects.exists()
+        assert not Order.objects.exists()
+        assert work() == 0
+    Message.objects.update(due_at=timezone.now())
+    assert work() == 1
+    message.refresh_from_db()
+    assert (message.state, message.error, Order.objects.get().state) == (Message.State.DONE, "", "PLACED")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_bad_message_does_not_stop_the_others(door: Any, amazon: Amazon, work: Any) -> None:
+    Topic.objects.create(arn=ARN)
+    send(door, amazon, dash(items=[{"asin": "POISON", "quantity": 1, "unit": "count"}], order="bad"))
+    send(door, amazon, dash(order="good"))
+    with on_every_new_item("IF NEW.asin = 'POISON' THEN RAISE EXCEPTION 'no room'; END IF"):
+        assert work() == 2
+    assert [order.instance_id for order in Order.objects.all()] == ["good"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("attempts", "longest"), [(0, 2), (3, 16), (10, 2048), (50, 3600)])
+def test_attempts_come_less_and_less_often(attempts: int, longest: float, topic: Topic) -> None:
+    message = Message.objects.create(topic=topic, message_id="m", sent_at=NOW, body="{}", attempts=attempts)
+    inbox._remember(message, ValueError("nonsense"))
+    message.refresh_from_db()
+    pause = (message.due_at - timezone.now()).total_seconds()
+    assert longest / 2 - 1 < pause <= longest
+    assert (message.attempts, message.error) == (attempts + 1, "ValueError: nonsense")
+
+
+def at_once(*works: Any) -> None:
+    together = Barrier(len(works))
+
+    def run(one: Any) -> None:
+        together.wait()
+        try:
+            one()
+        finally:
+            connections.close_all()
+
+    threads = [Thread(target=run, args=[one]) for one in works]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_workers_at_once_process_each_message_once(door: Any, amazon: Amazon) -> None:
+    Topic.objects.create(arn=ARN)
+    kinds = [PLACED, SHIPPED, CANCELLED, PLACED, SHIPPED, CANCELLED, PLACED, SHIPPED]
+    for hour, kind in enumerate(kinds):
+        send(door, amazon, dash(kind, time=f"2026-11-21T1{hour}:00:00Z"))
+    counts: list[int] = []
+    at_once(*[lambda: counts.append(tasks.process())] * 4)
+    assert sum(counts) == len(kinds)
+    order = Order.objects.get()
+    assert (order.state, order.conflict, order.notifications.count()) == ("SHIPPED", True, len(kinds))
+    assert order.last_at == datetime(2026, 11, 21, 17, tzinfo=UTC)
+    assert not Message.objects.exclude(state=Message.State.DONE).exists()
+    assert not Message.objects.exclude(attempts=0).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_contradicting_twins_at_once_are_both_quarantined(door: Any, amazon: Amazon) -> None:
+    Topic.objects.create(arn=ARN)
+    for _ in range(5):
+        Notification.objects.all().delete()
+        Message.objects.all().delete()
+        send(door, amazon, dash(PLACED, id=ID, order="a"))
+        send(door, amazon, dash(PLACED, id=ID, order="b"))
+        at_once(tasks.process, tasks.process)
+        tasks.process()
+        assert {message.state for message in Message.objects.all()} == {Message.State.QUARANTINED}
+        assert {order.state for order in Order.objects.all()} == {"UNCLEAR"}
+
+
+@pytest.mark.django_db
+def test_a_twin_that_comes_later_takes_the_first_one_back(door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    first = send(door, amazon, dash(PLACED, id=ID))
+    work()
+    assert Order.objects.get().state == "PLACED"
+    send(door, amazon, dash(CANCELLED, id=ID))
+    work()
+    first.refresh_from_db()
+    assert (first.state, Order.objects.get().state) == (Message.State.QUARANTINED, "UNCLEAR")
+    assert first.reason == orders.TWINS.format(ID)
+    assert not OrderItem.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_same_notification_published_twice_counts_once(door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    for _ in range(2):
+        send(door, amazon, dash(id=ID))
+    work()
+    assert Notification.objects.filter(contradicted=False).count() == 2
+    assert (Order.objects.get().state, OrderItem.objects.count()) == ("PLACED", 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("This notification has no subject.", "The text inside is not JSON."),
+        ("{}", "There is no notificationInfo: this is not a Dash notification."),
+        (json.dumps(dash()).replace("}]}}", "},]}}"), "The text inside is not JSON."),
+        (json.dumps(dash()) + "}", "The text inside is not JSON."),
+        (json.dumps(dash(items=[])), "orderInfo.productInfo is not a list of products."),
+    ],
+)
+def test_what_cannot_be_understood_is_quarantined_with_the_reason(
+    text: str, reason: str, door: Any, topic: Topic, amazon: Amazon, work: Any
+) -> None:
+    message = send(door, amazon, text)
+    work()
+    message.refresh_from_db()
+    assert (message.state, message.reason, message.due_at, message.text) == (
+        Message.State.QUARANTINED,
+        reason,
+        None,
+        text,
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", [*drs.ABOUT_DEVICES, "DevicePreRegisteredNotification"])
+def test_what_is_not_used_yet_is_kept(kind: str, door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    message = send(door, amazon, dash(kind))
+    work()
+    message.refresh_from_db()
+    assert (message.state, message.reason) == (Message.State.UNUSED, f"Nothing here uses {kind} yet.")
+    assert message.notification.kind == kind
+    assert not Order.objects.exists()
+
+
+@pytest.mark.django_db
+def test_smart_properties_are_kept_for_later(door: Any, amazon: Amazon, work: Any) -> None:
+    Topic.objects.create(arn=ARN, kind=Topic.Kind.ASP)
+    message = send(door, amazon, "{}")
+    work()
+    message.refresh_from_db()
+    assert message.state == Message.State.UNUSED
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("age", [timedelta(minutes=76), timedelta(days=30), timedelta(minutes=-6)])
+def test_a_message_out_of_its_time_is_held_until_a_person_says(
+    age: timedelta, door: Any, topic: Topic, amazon: Amazon, work: Any, rings: list[str]
+) -> None:
+    message = send(door, amazon, dash(), at=NOW - age)
+    assert (message.state, message.due_at) == (Message.State.HELD, None)
+    assert message.reason in inbox.HELD.values()
+    assert work() == 0
+    assert not Order.objects.exists()
+    inbox.replay(message)
+    work()
+    assert Order.objects.get().state == "PLACED"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("age", [timedelta(minutes=74), timedelta(minutes=-4)])
+def test_a_message_in_its_time_is_applied(age: timedelta, door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    send(door, amazon, dash(), at=NOW - age)
+    work()
+    assert Order.objects.get().state == "PLACED"
+
+
+@pytest.mark.django_db
+def test_a_message_from_the_future_is_freed_when_sns_repeats_it_in_its_time(
+    door: Any, topic: Topic, amazon: Amazon, set_clock: Any, work: Any
+) -> None:
+    message = amazon.message(json.dumps(dash()), at=NOW + timedelta(minutes=30))
+    assert door(message).status_code == 200
+    assert work() == 0
+    set_clock(NOW + timedelta(minutes=29))
+    assert door(message).status_code == 200
+    work()
+    assert Order.objects.get().state == "PLACED"
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_replayed_capture_of_an_applied_message_does_nothing(
+    door: Any, topic: Topic, amazon: Amazon, set_clock: Any, work: Any
+) -> None:
+    message = amazon.message(json.dumps(dash()))
+    door(message)
+    work()
+    before = snapshot()
+    set_clock(NOW + timedelta(days=3))
+    assert door(message).status_code == 200
+    assert work() == 0
+    assert (snapshot(), Message.objects.get().state) == (before, Message.State.DONE)
+
+
+@pytest.mark.django_db
+def test_an_order_for_a_machine_that_is_not_registered_yet_finds_it_later(
+    door: Any, topic: Topic, amazon: Amazon, work: Any, request: Any
+) -> None:
+    send(door, amazon, dash())
+    work()
+    order = Order.objects.get()
+    assert (order.device, order.slot, order.serial_number, order.slot_name) == (None, None, "CRM20-0001", "beans")
+    assert tasks.find_devices() == 0
+    machine = request.getfixturevalue("machine")
+    assert tasks.find_devices() == 2
+    order.refresh_from_db()
+    assert (order.device, order.slot) == (machine, machine.device_model.slots.get())
+    assert tasks.find_devices() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("serial", ["crm20-0001", "CRM20-0001 ", "CRM20-0002"])
+def test_a_serial_number_is_compared_to_the_letter(
+    serial: str, door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any
+) -> None:
+    send(door, amazon, dash(serial=serial))
+    work()
+    assert Order.objects.get().device is None
+    tasks.find_devices()
+    assert Order.objects.get().device is None
+
+
+@pytest.mark.django_db
+def test_alice_sees_her_order_and_nobody_else_does(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, alice: Any, bob: Any, work: Any
+) -> None:
+    type(machine).objects.update(claimed_at=NOW - timedelta(days=1))
+    send(door, amazon, dash())
+    work()
+    assert [order.instance_id for order in Order.objects.shown_to(alice)] == [COFFEE]
+    assert not Order.objects.shown_to(bob).exists()
+
+
+@pytest.mark.django_db
+def test_who_buys_the_machine_second_hand_does_not_see_the_orders_of_its_first_owner(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, bob: Any, work: Any
+) -> None:
+    send(door, amazon, dash())
+    work()
+    type(machine).objects.update(owner=bob, claimed_at=NOW + timedelta(days=1))
+    assert not Order.objects.shown_to(bob).exists()
+
+
+@pytest.mark.django_db
+def test_the_way_from_the_door_to_the_row_takes_two_statements(
+    door: Any, topic: Topic, amazon: Amazon, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(2):
+        assert door(amazon.message(json.dumps(dash()))).status_code == 200

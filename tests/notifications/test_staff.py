@@ -1,0 +1,138 @@
+"""What support sees of Amazon's messages, and the one thing that they can do with them."""
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from notifications.models import Message, Notification, Order, Topic
+from tests.notifications.signing_amazon import Amazon, dash
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sam(django_user_model: Any) -> Any:
+    """Sam of support may look at everything here."""
+    user = django_user_model.objects.create_user("sam@example.com", "support all the way", name="Sam", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="notifications").exclude(codename="replay_message")
+    )
+    return user
+
+
+@pytest.fixture
+def desk(sam: Any, settings: Any) -> Client:
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    client = Client()
+    client.force_login(sam)
+    return client
+
+
+@pytest.fixture
+def order(door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any) -> Order:
+    door(amazon.message(json.dumps(dash())))
+    door(amazon.confirmation())
+    work()
+    return Order.objects.get()
+
+
+def page(model: type[Any], pk: int | None = None) -> str:
+    name = model._meta.model_name
+    return (
+        reverse(f"admin:notifications_{name}_change", args=[pk])
+        if pk
+        else reverse(f"admin:notifications_{name}_changelist")
+    )
+
+
+@pytest.mark.parametrize("model", [Topic, Message, Notification, Order])
+def test_every_list_and_every_page_opens(model: type[Any], desk: Client, order: Order) -> None:
+    assert desk.get(page(model)).status_code == 200
+    for row in model.objects.all():
+        text = desk.get(page(model, row.pk)).content.decode()
+        assert str(row) in text
+        for secret in ("secret-token", "secret-link", "ConfirmSubscription"):
+            assert secret not in text
+
+
+def test_a_message_shows_why_what_and_where_to(desk: Client, order: Order) -> None:
+    message = Message.objects.get(kind="Notification")
+    text = desk.get(page(Message, message.pk)).content.decode()
+    for shown in ("valid, version 2", "CRM20-0001", page(Order, order.pk), "OrderPlacedNotification", "(masked)"):
+        assert shown in text
+
+
+def test_an_order_shows_its_items_and_the_notifications_behind_it(desk: Client, order: Order) -> None:
+    text = desk.get(page(Order, order.pk)).content.decode()
+    for shown in ("B00BEANS01", "OrderPlacedNotification", order.notifications.get().notification_id):
+        assert shown in text
+
+
+@pytest.mark.parametrize("model", [Message, Notification, Order])
+def test_ledgers_cannot_be_written(model: type[Any], desk: Client, order: Order) -> None:
+    assert desk.get(reverse(f"admin:notifications_{model._meta.model_name}_add")).status_code == 403
+    row = model.objects.first()
+    assert desk.post(page(model, row.pk), {"state": "SHIPPED"}).status_code == 403
+    assert (
+        desk.post(
+            reverse(f"admin:notifications_{model._meta.model_name}_delete", args=[row.pk]), {"post": "yes"}
+        ).status_code
+        == 403
+    )
+
+
+@pytest.mark.parametrize("find", ["message", "notification", "serial"])
+def test_a_message_is_found_by_whole_identifiers(find: str, desk: Client, order: Order) -> None:
+    message = Message.objects.get(kind="Notification")
+    term = {
+        "message": message.message_id,
+        "notification": message.notification.notification_id,
+        "serial": "CRM20-0001",
+    }[find]
+    found = desk.get(page(Message), {"q": term}).content.decode()
+    assert message.message_id in found
+    assert Message.objects.get(kind="SubscriptionConfirmation").message_id not in found
+    assert message.message_id not in desk.get(page(Message), {"q": term[:-1]}).content.decode()
+
+
+def test_process_again_needs_its_own_permission_and_calls_the_verb(
+    desk: Client, sam: Any, order: Order, work: Any
+) -> None:
+    message = Message.objects.get(kind="Notification")
+    choice = {"action": "process_again", "_selected_action": [message.pk]}
+    desk.post(page(Message), choice)
+    message.refresh_from_db()
+    assert message.due_at is None
+    sam.user_permissions.add(Permission.objects.get(codename="replay_message"))
+    answer = desk.post(page(Message), choice, follow=True)
+    assert "will be processed again" in answer.content.decode()
+    message.refresh_from_db()
+    assert message.state == Message.State.WAITING
+    work()
+    message.refresh_from_db()
+    assert message.state == Message.State.DONE
+
+
+def test_a_topic_s_arn_is_entered_once(desk: Client, topic: Topic) -> None:
+    data = {
+        "arn": "arn:aws:sns:us-east-1:999999999999:mine",
+        "kind": "drs",
+        "signature_version": "2",
+        "subscription": "none",
+    }
+    desk.post(page(Topic, topic.pk), data)
+    changed = Topic.objects.get()
+    assert (changed.arn, changed.signature_version) == (topic.arn, "2")
+
+
+def test_a_customer_is_not_let_in(alice: Any, order: Order) -> None:
+    client = Client()
+    client.force_login(alice)
+    assert client.get(page(Message)).status_code == 302
