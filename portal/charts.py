@@ -1,7 +1,7 @@
 """Draws how a level went: readings in, the coordinates of a step chart out.
 
-Pure: no Django, no database; the clock is an argument. The template puts the coordinates into inline SVG, and labels and
-table into HTML, so that text stays readable on a phone and the page needs neither script nor style attributes.
+Pure: no Django, no database; the clock is an argument. The template puts the coordinates into inline SVG, and labels
+and table into HTML, so that text stays readable on a phone and the page needs neither script nor style attributes.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class SlotLike(Protocol):
 
 @dataclass(frozen=True)
 class Level:
-    """One slot as a page shows it. `percent` is None where nobody can know how full it is; `suffix` follows any number."""
+    """One slot as a page shows it: `percent` is None where nobody knows how full it is; `suffix` follows numbers."""
 
     name: str
     text: str

@@ -16,12 +16,12 @@ from django.db.models import F, FloatField, Min, QuerySet, Window
 from django.db.models.functions import Extract, Floor, RowNumber
 
 from devices.models import Device, Inventory, Reading, Slot
-from notifications.models import Order
+from notifications.models import Order, OrderItem
 from portal.charts import Chart, Point, step_chart
 from portal.levels import LOW_PERCENT, Level, level_of, plain
 from portal.models import User
 from skill import linking
-from skill.models import AlexaGrant
+from skill.models import AlexaGrant, Endpoint
 
 HISTORY = timedelta(days=30)
 CHART_POINTS = 360
@@ -136,9 +136,9 @@ def account(user: User) -> dict[str, Any]:
     return {"alexa_link": linking.active_grant(user), "device_count": user.devices.count()}
 
 
-def alexa_link(user: User) -> AlexaGrant | None:
-    """The customer's live link to Alexa, if there is one."""
-    return user.alexa_grants.filter(state=AlexaGrant.State.ACTIVE).first()
+def alexa_endpoint(found: Device, link: AlexaGrant | None) -> Endpoint | None:
+    """The device as the customer's Alexa knows it, with the time of her last report; None when she does not."""
+    return Endpoint.objects.live().filter(device=found, grant=link).first() if link else None
 
 
 def device_cards(user: User) -> list[DeviceCard]:
@@ -153,7 +153,9 @@ def slot_histories(found: Device, now: datetime) -> list[SlotHistory]:
     slots = list(found.device_model.slots.all())
     newest = {inventory.slot_id: inventory for inventory in found.inventories.all()}
     points = _points(found, now)
-    return [SlotHistory(_level(slot, newest.get(slot.pk)), _chart(slot, points.get(slot.pk, []), now)) for slot in slots]
+    levels = [_level(slot, newest.get(slot.pk)) for slot in slots]
+    charts = [_chart(slot, points.get(slot.pk, []), now) for slot in slots]
+    return [SlotHistory(level, chart) for level, chart in zip(levels, charts, strict=True)]
 
 
 def order_card(order: Order, now: datetime) -> OrderCard:
@@ -177,10 +179,11 @@ def order_card(order: Order, now: datetime) -> OrderCard:
 
 def _item_lines(order: Order) -> list[ItemLine]:
     titles = {product.asin: product.title for product in order.slot.products.all()} if order.slot else {}
-    return [
-        ItemLine(item.asin, titles.get(item.asin, ""), f"{plain(item.quantity)} {item.unit}".strip(), item.estimated_delivery)
-        for item in order.items.all()
-    ]
+    return [_item_line(item, titles.get(item.asin, "")) for item in order.items.all()]
+
+
+def _item_line(item: OrderItem, title: str) -> ItemLine:
+    return ItemLine(item.asin, title, f"{plain(item.quantity)} {item.unit}".strip(), item.estimated_delivery)
 
 
 def _levels(found: Device) -> list[Level]:
@@ -213,8 +216,9 @@ def _points(found: Device, now: datetime) -> dict[int, list[Point]]:
 def _last_of_each(readings: QuerySet[Reading], span: timedelta) -> QuerySet[Reading]:
     """One reading of each span: a month of readings every minute is not fetched to draw 360 steps."""
     bucket = Floor(Extract("measured_at", "epoch", output_field=FloatField()) / span.total_seconds())
-    order = [F("measured_at").desc(), F("epoch").desc(), F("sequence").desc()]
-    return readings.annotate(place=Window(RowNumber(), partition_by=[F("slot_id"), bucket], order_by=order)).filter(place=1)
+    newest_first = [F("measured_at").desc(), F("epoch").desc(), F("sequence").desc()]
+    place = Window(RowNumber(), partition_by=[F("slot_id"), bucket], order_by=newest_first)
+    return readings.annotate(place=place).filter(place=1)
 
 
 def _by_slot(readings: QuerySet[Reading]) -> dict[int, list[Point]]:

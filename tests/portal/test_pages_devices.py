@@ -1,0 +1,275 @@
+"""My devices, one device, renaming, removing and adding: for the owner; for everybody else they do not exist."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from devices import registry
+from devices.models import Device, Inventory
+from skill.models import AlexaGrant, Endpoint
+from tests.portal.household import claimed, ordered, owned_for, reported
+from tests.portal.markup import faults, page_of
+
+ADDRESS = "/devices/CRM20-0001/"
+
+
+@pytest.fixture
+def hers(client: Any, machine: Any) -> Any:
+    """A browser in which Alice is signed in, and her coffee machine."""
+    client.force_login(machine.owner)
+    return client
+
+
+def test_the_list_shows_level_and_name(hers: Any, machine: Any) -> None:
+    registry.rename(machine, "Kitchen machine")
+    reported(machine, "41.5")
+    page = page_of(hers.get("/devices/"))
+    assert "Kitchen machine" in page.text
+    assert "41 %" in page.text
+    meter = next(e for e in page.elements if e.attributes.get("role") == "meter")
+    assert meter.attributes["aria-valuenow"] == "41.5"
+    assert meter.attributes["aria-valuetext"] == "41 %, fine"
+    assert faults(page) == []
+
+
+def test_what_runs_low_comes_first_and_says_so(hers: Any, machine: Any, crema: Any) -> None:
+    second = claimed(machine.owner, crema, "CRM20-0002", "Office")
+    registry.rename(machine, "A machine that is full")
+    reported(machine, "90")
+    reported(second, "12")
+    page = page_of(hers.get("/devices/"))
+    assert [e.text for e in page.all("h3")] == ["Office", "A machine that is full"]
+    assert "low" in page.text_of("article")
+
+
+def test_without_devices_the_list_says_how_to_add_one(client: Any, alice: Any) -> None:
+    client.force_login(alice)
+    page = page_of(client.get("/devices/"))
+    assert "No device yet" in page.text
+    assert any(e.attributes.get("href") == "/devices/add/" for e in page.all("a"))
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("address", ["/devices/", "/", ADDRESS, "/orders/"])
+def test_the_number_of_queries_does_not_depend_on_how_much_there_is(
+    address: str, hers: Any, machine: Any, crema: Any, django_assert_max_num_queries: Any
+) -> None:
+    reported(owned_for(machine, 10), "50", "40")
+    ordered(machine)
+    with django_assert_max_num_queries(13) as few:
+        hers.get(address)
+    for number in range(2, 6):
+        other = owned_for(claimed(machine.owner, crema, f"CRM20-000{number}", f"Machine {number}"), 10)
+        reported(other, "50", "40", "30")
+        ordered(other)
+        ordered(machine, "SHIPPED")
+    with django_assert_max_num_queries(13) as many:
+        hers.get(address)
+    assert len(many) == len(few)
+
+
+def test_one_device_shows_level_history_orders_and_facts(hers: Any, machine: Any) -> None:
+    reported(owned_for(machine, 10), "90", "80", "70", "19")
+    ordered(machine)
+    page = page_of(hers.get(ADDRESS))
+    assert "19 %" in page.text
+    assert "Low" in page.text
+    assert "CRM20-0001" in page.text
+    assert "B00BEANS01" in page.text
+    assert "24 Dec 2030" in page.text
+    assert faults(page) == []
+
+
+def test_the_chart_is_svg_with_words_and_a_table(hers: Any, machine: Any) -> None:
+    reported(owned_for(machine, 10), "90", "80", "70", "19")
+    page = page_of(hers.get(ADDRESS))
+    chart = next(e for e in page.all("svg") if e.attributes.get("role") == "img")
+    assert "How Coffee beans went" in chart.text
+    assert "From 90 %" in chart.text
+    assert "lowest 19 %" in chart.text
+    table = next(e for e in page.all("table") if "last reading of each day" in e.text)
+    assert len([e for e in table.inside if e.tag == "tr"]) == 5
+
+
+def test_what_alexa_knows_of_it(hers: Any, machine: Any) -> None:
+    assert "Not linked" in page_of(hers.get(ADDRESS)).text
+    now = timezone.now()
+    link = AlexaGrant.objects.create(user=machine.owner, region="NA", accepted_at=now, expires_at=now)
+    assert "First report is due" in page_of(hers.get(ADDRESS)).text
+    endpoint = Endpoint.objects.create(
+        grant=link, device=machine, endpoint_id=str(machine.ownership), region="NA", due_at=now
+    )
+    assert "First report is due" in page_of(hers.get(ADDRESS)).text
+    endpoint.reported_at = datetime(2026, 11, 20, 8, 15, tzinfo=UTC)
+    endpoint.save()
+    page = page_of(hers.get(ADDRESS))
+    assert "Alexa was last told what is left 20 Nov 2026, 08:15 UTC" in page.text
+    assert faults(page) == []
+
+
+def test_a_device_that_never_reported_says_so(hers: Any) -> None:
+    page = page_of(hers.get(ADDRESS))
+    assert "no reading yet" in page.text
+    assert "It shows here as soon as the device reports." in page.text
+    assert faults(page) == []
+
+
+def test_readings_from_before_the_claim_are_not_shown(hers: Any, machine: Any) -> None:
+    reported(owned_for(machine, 10), "11", "12", "13")
+    owned_for(machine, 1)
+    page = page_of(hers.get(ADDRESS))
+    table = next(e for e in page.all("table") if "last reading" in e.text)
+    assert "13 %" in table.text
+    assert "11 %" not in table.text
+
+
+def test_many_readings_are_thinned_before_they_are_fetched(hers: Any, machine: Any) -> None:
+    from devices.models import Reading
+    from portal import pages
+
+    now = timezone.now()
+    slot = machine.device_model.slots.get()
+    Reading.objects.bulk_create(
+        Reading(device=machine, slot=slot, sequence=n, value=50, measured_at=at, heard_at=at)
+        for n in range(3000)
+        for at in [now - timedelta(minutes=3000 - n)]
+    )
+    points = pages._points(owned_for(machine, 10), now)[slot.pk]
+    assert pages.CHART_POINTS <= len(points) <= pages.CHART_POINTS + 2
+    assert max(point.at for point in points) == now - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("name", ["", "rename/", "release/"])
+def test_a_stranger_is_told_that_it_does_not_exist(name: str, client: Any, machine: Any, bob: Any) -> None:
+    client.force_login(bob)
+    answer = client.post(ADDRESS + name, {"name": "Mine now"}) if name else client.get(ADDRESS)
+    nowhere = client.post("/devices/NOWHERE-1/" + name) if name else client.get("/devices/NOWHERE-1/")
+    assert answer.status_code == nowhere.status_code == 404
+    machine.refresh_from_db()
+    assert (machine.owner.email, machine.name) == ("alice@example.com", "Crema 20")
+
+
+def test_a_stranger_sees_none_of_her_devices_in_his_list(client: Any, machine: Any, bob: Any) -> None:
+    client.force_login(bob)
+    assert "Crema 20" not in page_of(client.get("/devices/")).text
+
+
+@pytest.mark.parametrize(
+    "address", ["/devices/", ADDRESS, ADDRESS + "release/", "/devices/add/", "/orders/", "/account/"]
+)
+def test_signed_out_one_is_asked_to_sign_in_first(address: str, client: Any, machine: Any) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 302
+    assert answer.url == f"/accounts/login/?next={address}"
+
+
+@pytest.mark.parametrize("serial", ["%00", "a%00b", "..%2F..", "x" * 500, "%F0%9F%92%A9"])
+def test_an_impossible_serial_number_is_not_found(serial: str, hers: Any) -> None:
+    assert hers.get(f"/devices/{serial}/").status_code == 404
+
+
+def test_renaming(hers: Any, machine: Any) -> None:
+    answer = hers.post(ADDRESS + "rename/", {"name": "  Espresso corner "}, follow=True)
+    assert answer.redirect_chain == [(ADDRESS, 302)]
+    assert "This device is now called “Espresso corner”." in page_of(answer).text
+    machine.refresh_from_db()
+    assert machine.name == "Espresso corner"
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 129, "Coffee <b>"])
+def test_a_name_that_is_refused_is_answered_at_the_field(name: str, hers: Any, machine: Any) -> None:
+    answer = hers.post(ADDRESS + "rename/", {"name": name})
+    page = page_of(answer)
+    assert answer.status_code == 400
+    field = next(e for e in page.all("input") if e.attributes.get("name") == "name")
+    assert field.attributes["aria-invalid"] == "true"
+    assert "id_name_error" in field.attributes["aria-describedby"]
+    assert page.text_of("h1") == "Crema 20"
+    assert faults(page) == []
+    machine.refresh_from_db()
+    assert machine.name == "Crema 20"
+
+
+def test_renaming_is_post_only(hers: Any) -> None:
+    assert hers.get(ADDRESS + "rename/").status_code == 405
+
+
+def test_removing_asks_first(hers: Any, machine: Any) -> None:
+    page = page_of(hers.get(ADDRESS + "release/"))
+    assert "Remove “Crema 20” from your account?" in page.text
+    assert faults(page) == []
+    machine.refresh_from_db()
+    assert machine.owner is not None
+
+
+def test_removing_and_once_more(hers: Any, machine: Any) -> None:
+    answer = hers.post(ADDRESS + "release/", follow=True)
+    assert "“Crema 20” is no longer in your account." in page_of(answer).text
+    machine.refresh_from_db()
+    assert machine.owner is None
+    assert hers.post(ADDRESS + "release/").status_code == 404
+
+
+def test_adding_a_device_with_what_is_printed_on_it(client: Any, bob: Any, crema: Any) -> None:
+    code = registry.register("CRM20-0009", crema).claim_code
+    client.force_login(bob)
+    answer = client.post("/devices/add/", {"serial_number": " CRM20-0009 ", "claim_code": code.lower()}, follow=True)
+    assert answer.redirect_chain == [("/devices/CRM20-0009/", 302)]
+    assert Device.objects.get(serial_number="CRM20-0009").owner == bob
+
+
+def test_unknown_wrong_and_taken_read_the_same(client: Any, bob: Any, machine: Any, crema: Any) -> None:
+    registry.register("CRM20-0009", crema)
+    client.force_login(bob)
+    texts = set()
+    for serial in ("CRM20-9999", "CRM20-0009", machine.serial_number, "not a serial / at all"):
+        answer = client.post("/devices/add/", {"serial_number": serial, "claim_code": "WRNGC0DE"})
+        assert answer.status_code == 400
+        page = page_of(answer)
+        reference = next(e.text for e in page.all("span") if e.attributes.get("class") == "code")
+        texts.add(page.text.replace(reference, ""))
+        assert faults(page) == []
+    assert len(texts) == 1
+    assert "We could not add this device." in texts.pop()
+
+
+def test_the_cause_of_a_refused_claim_is_in_our_log_under_the_reference(
+    client: Any, bob: Any, crema: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.force_login(bob)
+    page = page_of(client.post("/devices/add/", {"serial_number": "CRM20-9999", "claim_code": "SECRETCODE"}))
+    reference = next(e.text for e in page.all("span") if e.attributes.get("class") == "code")
+    [line] = [record.getMessage() for record in caplog.records if "claim refused" in record.getMessage()]
+    assert reference in line
+    assert "SECRETCODE" not in caplog.text
+
+
+def test_too_many_attempts_are_told_to_wait(client: Any, bob: Any, machine: Any) -> None:
+    client.force_login(bob)
+    wrong = {"serial_number": machine.serial_number, "claim_code": "WRNGC0DE"}
+    statuses = [client.post("/devices/add/", wrong).status_code for _ in range(12)]
+    assert statuses[:3] == [400, 400, 400]
+    assert statuses[-1] == 429
+    assert "wait an hour" in page_of(client.post("/devices/add/", wrong)).text
+
+
+def test_adding_without_a_code_is_answered_at_the_field(client: Any, bob: Any) -> None:
+    client.force_login(bob)
+    answer = client.post("/devices/add/", {"serial_number": "CRM20-0009", "claim_code": ""})
+    page = page_of(answer)
+    assert answer.status_code == 400
+    field = next(e for e in page.all("input") if e.attributes.get("name") == "claim_code")
+    assert field.attributes["aria-invalid"] == "true"
+    assert "We could not add" not in page.text
+    assert faults(page) == []
+
+
+def test_the_level_on_the_page_is_the_state_not_the_last_arrival(hers: Any, machine: Any) -> None:
+    reported(owned_for(machine, 10), "60", "55", first=5)
+    reported(machine, "99", first=1)
+    assert Inventory.objects.get(device=machine).value == 55
+    assert "55 %" in page_of(hers.get("/devices/")).text
