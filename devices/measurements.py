@@ -1,6 +1,7 @@
 """One figure said by a device, and whether it can be true. Pure rules: no database, no wire, the clock is an argument.
 
-Here: what a Measurement is, what is refused and with which words. Not here: JSON (serializers.py), storing (inventory.py).
+Here: what a Measurement is, what is refused and with which words. Not here: JSON (serializers.py), storing
+(inventory.py).
 """
 
 import re

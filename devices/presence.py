@@ -35,7 +35,8 @@ def mark_silent(now: datetime) -> int:
     """Mark as offline whoever has been silent for longer than its model allows; how many.
 
     Each batch is a transaction of its own and leaves alone what somebody else has locked, so several may run at once
-    and a unit is told about once. A claimed unit that never spoke counts from its claim; an unclaimed one is not judged.
+    and a unit is told about once. A claimed unit that never spoke counts from its claim; an unclaimed one that never
+    spoke is not judged.
     """
     return sum(_mark_model(model, now) for model in DeviceModel.objects.only("offline_after"))
 

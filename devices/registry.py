@@ -70,7 +70,7 @@ def register(
     if len(key) < SHORTEST_KEY or len(code) < CLAIM_CODE_LENGTH:
         raise RegistrationRefused(f"A key has at least {SHORTEST_KEY} characters, a claim code {CLAIM_CODE_LENGTH}.")
     facts = {"device_model": device_model, "key_hash": hash_key(key), "claim_code_hash": _hash_code(serial, code)}
-    facts["name"] = _tidy_name(name) if name else plain_name(device_model.name)
+    facts["name"] = tidy_name(name) if name else plain_name(device_model.name)
     device, made = Device.objects.get_or_create(serial_number=serial, defaults=facts)
     if not (made or _is_the_same(device, device_model, key, code)):
         raise RegistrationRefused(f"{serial} is registered already, with another model, key or claim code.")
@@ -115,7 +115,7 @@ def rename(device: Device, name: str) -> Device:
     Transactional, idempotent. Raises NameRefused. Sends endpoint_changed(description) if the name is another one.
     Returns the row as it is now.
     """
-    tidy = _tidy_name(name)
+    tidy = tidy_name(name)
     row = _lock(device)
     if row.name == tidy:
         return row
@@ -124,7 +124,7 @@ def rename(device: Device, name: str) -> Device:
 
 
 def rotate_key(device: Device) -> str:
-    """Give the unit a new key and return it; the old one stops working at once. Not idempotent: each call, a new key."""
+    """Give the unit a new key and return it; the old one stops working at once. Not idempotent: a new one each time."""
     key = secrets.token_urlsafe(32)
     Device.objects.filter(pk=device.pk).update(key_hash=hash_key(key))
     return key
@@ -144,6 +144,19 @@ def plain_name(text: str) -> str:
     """Any text with what Alexa would not take in a name left out."""
     kept = "".join(letter if _fits_a_name(letter) else " " for letter in text)
     return " ".join(kept.split())[:LONGEST_NAME].strip() or "Device"
+
+
+def tidy_name(name: str) -> str:
+    """A name as it will be kept; raises NameRefused with what to change."""
+    tidy = " ".join(unicodedata.normalize("NFC", name).split())
+    if not tidy:
+        raise NameRefused("Please give the device a name.")
+    if len(tidy) > LONGEST_NAME:
+        raise NameRefused(f"A name has at most {LONGEST_NAME} characters; this one has {len(tidy)}.")
+    if odd := sorted({letter for letter in tidy if not _fits_a_name(letter)}):
+        signs = " ".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in odd[:5])
+        raise NameRefused(f"Alexa takes letters, digits and spaces only; please leave out: {signs}")
+    return tidy
 
 
 def _hand_over(user: AbstractBaseUser, serial: str, code: str) -> Device:
@@ -195,18 +208,6 @@ def _save(device: Device, fields: list[str], what: What) -> Device:
     device.save(update_fields=fields)
     endpoint_changed.send(sender=Device, device_ids=[device.pk], what=what)
     return device
-
-
-def _tidy_name(name: str) -> str:
-    tidy = " ".join(unicodedata.normalize("NFC", name).split())
-    if not tidy:
-        raise NameRefused("Please give the device a name.")
-    if len(tidy) > LONGEST_NAME:
-        raise NameRefused(f"A name has at most {LONGEST_NAME} characters; this one has {len(tidy)}.")
-    if odd := sorted({letter for letter in tidy if not _fits_a_name(letter)}):
-        signs = " ".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in odd[:5])
-        raise NameRefused(f"Alexa takes letters, digits and spaces only; please leave out: {signs}")
-    return tidy
 
 
 def _fits_a_name(letter: str) -> bool:

@@ -1,4 +1,4 @@
-"""Between the device API's JSON and the words of inventory.py. Only shapes are judged here; values are the verb's matter."""
+"""Between the device API's JSON and the words of inventory.py. Shapes are judged here, values by the verb."""
 
 from datetime import datetime
 from typing import Any

@@ -178,8 +178,8 @@ class Machine:
     async def talk(self) -> None:
         """Send whatever is unsent, for ever."""
         timeout = aiohttp.ClientTimeout(total=10)
-        auth = aiohttp.BasicAuth(self.settings.serial, self.settings.key, encoding="utf-8")
-        async with aiohttp.ClientSession(auth=auth, timeout=timeout) as session:
+        who = {"Authorization": aiohttp.encode_basic_auth(self.settings.serial, self.settings.key)}
+        async with aiohttp.ClientSession(headers=who, timeout=timeout) as session:
             while True:
                 await self._something_to_send.wait()
                 self._something_to_send.clear()

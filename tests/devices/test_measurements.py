@@ -165,8 +165,7 @@ anything = st.one_of(
 def test_whatever_is_said_is_either_kept_or_refused(slot: Any, sequence: Any, value: Any, at: Any, epoch: Any) -> None:
     try:
         accepted = judge(slot, sequence, value, at, epoch)
-    except MeasurementRefused as refused:
-        assert refused.field in {"slot", "sequence", "value", "measured_at", "epoch"}
+    except MeasurementRefused:
         return
     assert 0 <= accepted.value <= Decimal("999999999.999")
     assert 0 <= accepted.sequence < 2**63

@@ -1,0 +1,183 @@
+"""What the device API says to nonsense: the right status, problem+json, nothing stored, and never our fault (5xx)."""
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from devices import throttles
+from devices.models import Reading
+from devices.parsers import LARGEST_BODY
+from tests.devices.test_device_api import ME, READINGS, Firmware, problem
+
+GOOD = {"slot": "beans", "sequence": 1, "value": 42.5}
+
+
+@pytest.fixture
+def firmware(machine: Any) -> Firmware:
+    return Firmware(machine.serial_number, machine.key)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"beans",
+        b"null",
+        b"7",
+        b"[]",
+        b'[{"slot": "beans", "sequence": 1, "value": 5}]',
+        b"\xff\xfe{}",
+        b"\x00",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"slot": "beans", "sequence": ' + b"9" * 5000 + b', "value": 1}',
+        b'{"slot": "beans", "sequence": 1, "value": 5, "value": 6}',
+        b'{"readings": []}',
+        b'{"readings": {}}',
+        b'{"readings": null}',
+        b'{"readings": "beans"}',
+        b'{"readings": [{"slot": "beans", "sequence": 1, "value": 5}], "more": 1}',
+        b'{"readings": [{"slot": "beans", "slot": "milk", "sequence": 1, "value": 5}]}',
+        json.dumps({"readings": [GOOD] * 1001}).encode(),
+        b'{"slot": "beans", "sequence": 1, "value": 5} trailing',
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+def test_a_body_that_is_not_a_reading(firmware: Firmware, body: bytes) -> None:
+    problem(firmware.post(body), 400)
+    assert not Reading.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"value": -0.5}, "value"),
+        ({"value": 100.01}, "value"),
+        ({"value": True}, "value"),
+        ({"value": "many"}, "value"),
+        ({"value": None}, "value"),
+        ({"value": [1]}, "value"),
+        ({"value": float("nan")}, "value"),
+        ({"value": float("inf")}, "value"),
+        ({"value": float("-inf")}, "value"),
+        ({"value": 10**4000}, "value"),
+        ({"sequence": -1}, "sequence"),
+        ({"sequence": 2**63}, "sequence"),
+        ({"sequence": 1.5}, "sequence"),
+        ({"sequence": True}, "sequence"),
+        ({"sequence": "1"}, "sequence"),
+        ({"sequence": None}, "sequence"),
+        ({"epoch": 2**31}, "epoch"),
+        ({"epoch": -1}, "epoch"),
+        ({"epoch": None}, "epoch"),
+        ({"slot": "milk"}, "slot"),
+        ({"slot": None}, "slot"),
+        ({"slot": "\ud800"}, "slot"),
+        ({"slot": "\x00"}, "slot"),
+        ({"slot": "x" * 100_000}, "slot"),
+        ({"measured_at": "yesterday"}, "measured_at"),
+        ({"measured_at": 1763719200}, "measured_at"),
+        ({"measured_at": "2026-11-21"}, "measured_at"),
+        ({"measured_at": "2026-11-21T10:00:00"}, "measured_at"),
+        ({"measured_at": "1970-01-01T00:00:00Z"}, "measured_at"),
+        ({"measured_at": "0001-01-01T00:00:00+23:59"}, "measured_at"),
+        ({"measured_at": "9999-12-31T23:59:59-23:59"}, "measured_at"),
+        ({"measured_at": "\ud800"}, "measured_at"),
+        ({"level": 5}, "level"),
+        ({"\ud800": 5}, "\\ud800"),
+    ],
+)
+def test_a_reading_that_cannot_be_true(firmware: Firmware, change: dict[str, Any], field: str) -> None:
+    answer = firmware.post(GOOD | change)
+    body = problem(answer, 400)
+    assert [error["field"] for error in body["errors"]] == [field]
+    assert len(answer.content) < 1000
+    assert not Reading.objects.exists()
+    assert firmware.post(GOOD).status_code == 201
+
+
+def test_everything_that_is_missing_is_named(firmware: Firmware) -> None:
+    body = problem(firmware.post({"level": 5}), 400)
+    assert [error["field"] for error in body["errors"]] == ["slot", "sequence", "value", "level"]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "", "json"]
+)
+def test_only_json_is_taken(firmware: Firmware, content_type: str) -> None:
+    problem(firmware.post(json.dumps(GOOD), content_type=content_type), 415)
+
+
+def test_a_form_is_not_json(firmware: Firmware) -> None:
+    problem(firmware.post("slot=beans&sequence=1", content_type="application/x-www-form-urlencoded"), 415)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_json_by_its_other_spellings(firmware: Firmware, content_type: str) -> None:
+    assert firmware.post(json.dumps(GOOD), content_type=content_type).status_code == 201
+
+
+@pytest.mark.parametrize("size", [LARGEST_BODY + 1, 10 * 1024 * 1024])
+def test_a_body_that_is_too_large_is_said_to_be(firmware: Firmware, size: int) -> None:
+    problem(firmware.post(b" " * size), 413)
+    problem(Client().post(READINGS, b" " * size, content_type="application/json"), 413)
+
+
+def test_a_body_just_small_enough_is_read(firmware: Firmware) -> None:
+    raw = json.dumps(GOOD).encode()
+    assert firmware.post(raw + b" " * (LARGEST_BODY - len(raw))).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", READINGS), ("put", READINGS), ("delete", READINGS), ("post", ME), ("options", ME), ("patch", ME)],
+)
+def test_a_wrong_method_is_405(firmware: Firmware, method: str, path: str) -> None:
+    answer = getattr(firmware.client, method)(path, headers=firmware.headers)
+    problem(answer, 405)
+    assert answer["Allow"]
+
+
+@pytest.mark.parametrize("path", ["", "nothing", "readings/", "me/", "readings/1", "..%2fadmin"])
+@pytest.mark.parametrize("method", ["get", "post", "put", "options"])
+def test_an_unknown_address_is_404(client: Client, method: str, path: str) -> None:
+    problem(getattr(client, method)(f"/api/v1/{path}"), 404)
+
+
+def test_the_rest_of_the_site_keeps_its_own_errors(client: Client, db: None, settings: Any) -> None:
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+    assert "json" not in client.get("/no-such-page")["Content-Type"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["beans", 1, 50]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+readings = st.dictionaries(st.sampled_from(["slot", "sequence", "value", "measured_at", "epoch", "x"]), json_values)
+
+
+@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=json_values | readings | st.fixed_dictionaries({"readings": st.lists(readings | json_values, max_size=4)}))
+def test_no_json_whatever_makes_us_fail(firmware: Firmware, body: Any) -> None:
+    throttles.forget()
+    assert firmware.post(json.dumps(body)).status_code in {200, 201, 400}
+
+
+@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.binary(max_size=200),
+    header=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60),
+)
+def test_no_bytes_whatever_make_us_fail(firmware: Firmware, body: bytes, header: str) -> None:
+    throttles.forget()
+    assert firmware.post(body).status_code in {200, 201, 400}
+    assert firmware.client.get(ME, headers={"Authorization": header}).status_code == 401
+    assert firmware.client.get(ME, headers={"Authorization": f"Basic {header}"}).status_code == 401

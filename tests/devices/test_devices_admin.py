@@ -1,0 +1,156 @@
+"""The registry as support sees it: the same verbs, no secrets, no full counts."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from devices import paging, registry
+from devices.inventory import Measurement, record_reading
+from devices.models import Device, DeviceModel, Reading
+from devices.paging import EstimatedPaginator
+
+NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+DEVICES = "/admin/devices/device/"
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Any) -> None:
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+
+
+@pytest.fixture
+def staff(db: None, django_user_model: Any) -> Client:
+    client = Client()
+    client.force_login(django_user_model.objects.create_superuser("sam@example.com", "a long enough password"))
+    return client
+
+
+def reader(django_user_model: Any) -> Client:
+    """Somebody of the staff who may look at devices and nothing else."""
+    user = django_user_model.objects.create_user("rita@example.com", "a long enough password", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="devices", codename__startswith="view"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def act(client: Client, action: str, *devices: Device) -> Any:
+    form = {"action": action, "_selected_action": [device.pk for device in devices]}
+    return client.post(DEVICES, form, follow=True)
+
+
+@pytest.mark.parametrize("name", ["devicemodel", "slot", "device", "inventory", "reading"])
+def test_every_list_and_page_opens(staff: Client, machine: Device, name: str) -> None:
+    record_reading(machine, [Measurement("beans", 1, Decimal(50))], NOW)
+    listed = staff.get(f"/admin/devices/{name}/")
+    assert listed.status_code == 200
+    first = re.search(rf'href="(/admin/devices/{name}/\d+/change/)', listed.content.decode())
+    assert first
+    assert staff.get(first[1]).status_code == 200
+
+
+def test_search_finds_a_unit_by_serial_number_or_owner(staff: Client, machine: Device, crema: DeviceModel) -> None:
+    registry.register("ZZZ-1", crema)
+    for asked in ("CRM20-0001", "alice@example.com"):
+        page = staff.get(DEVICES, {"q": asked}).content.decode()
+        assert "CRM20-0001" in page
+        assert "ZZZ-1" not in page
+
+
+def test_no_page_shows_a_hash_of_a_key_or_a_code(staff: Client, machine: Device) -> None:
+    page = staff.get(DEVICES).content.decode() + staff.get(f"{DEVICES}{machine.pk}/change/").content.decode()
+    assert "CRM20-0001" in page
+    assert machine.key_hash not in page
+    assert machine.claim_code_hash not in page
+
+
+def test_adding_a_unit_registers_it_and_shows_its_secrets_once(staff: Client, crema: DeviceModel, alice: Any) -> None:
+    form = {"serial_number": "CRM20-0077", "device_model": crema.pk, "name": ""}
+    form |= {"inventories-TOTAL_FORMS": 0, "inventories-INITIAL_FORMS": 0}
+    page = staff.post(f"{DEVICES}add/", form, follow=True).content.decode()
+    shown = re.search(r"key (\S{43}), claim code (\w{8})", page)
+    assert shown, page
+    device = Device.objects.get()
+    assert device.key_hash == registry.hash_key(shown[1])
+    assert device.name == "Crema 20"
+    assert registry.claim(alice, "CRM20-0077", shown[2]).owner_id == alice.pk
+    assert shown[1] not in staff.get(DEVICES).content.decode()
+
+
+def test_renaming_is_the_verb_with_its_refusals(staff: Client, machine: Device) -> None:
+    form = {"name": "Kitchen!", "inventories-TOTAL_FORMS": 0, "inventories-INITIAL_FORMS": 0}
+    page = staff.post(f"{DEVICES}{machine.pk}/change/", form)
+    assert "please leave out: !" in page.content.decode()
+    staff.post(f"{DEVICES}{machine.pk}/change/", form | {"name": " Kitchen  two ", "key_hash": "0" * 64})
+    machine.refresh_from_db()
+    assert machine.name == "Kitchen two"
+    assert machine.key_hash != "0" * 64
+
+
+def test_a_new_key_is_shown_once(staff: Client, machine: Device) -> None:
+    page = act(staff, "rotate_keys", machine).content.decode()
+    shown = re.search(r"new key (\S{43})\.", page)
+    assert shown, page
+    machine.refresh_from_db()
+    assert machine.key_hash == registry.hash_key(shown[1])
+    assert shown[1] not in staff.get(DEVICES).content.decode()
+    assert shown[1] not in staff.get(f"{DEVICES}{machine.pk}/history/").content.decode()
+
+
+def test_release_by_support(staff: Client, machine: Device) -> None:
+    act(staff, "release_devices", machine)
+    machine.refresh_from_db()
+    assert machine.owner is None
+
+
+def test_who_may_only_look_changes_nothing(django_user_model: Any, machine: Device) -> None:
+    before = Device.objects.values().get()
+    client = reader(django_user_model)
+    assert client.get(DEVICES).status_code == 200
+    act(client, "rotate_keys", machine)
+    act(client, "release_devices", machine)
+    client.post(f"{DEVICES}{machine.pk}/change/", {"name": "Mine"})
+    assert Device.objects.values().get() == before
+
+
+@pytest.mark.parametrize("name", ["inventory", "reading"])
+def test_ledgers_are_for_looking(staff: Client, machine: Device, name: str) -> None:
+    record_reading(machine, [Measurement("beans", 1, Decimal(50))], NOW)
+    assert staff.get(f"/admin/devices/{name}/add/").status_code == 403
+    pk = Reading.objects.get().pk if name == "reading" else machine.inventories.get().pk
+    assert staff.post(f"/admin/devices/{name}/{pk}/change/", {"value": 1}).status_code == 403
+    assert staff.post(f"/admin/devices/{name}/{pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_large_table_is_never_counted_whole(machine: Device, monkeypatch: Any) -> None:
+    monkeypatch.setattr(paging, "COUNTED", 10)
+    record_reading(machine, [Measurement("beans", n, Decimal(50)) for n in range(50)], NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE devices_reading")
+    with CaptureQueriesContext(connection) as captured:
+        everything = EstimatedPaginator(Reading.objects.order_by("-id"), 5).count
+        some = EstimatedPaginator(Reading.objects.filter(sequence__gt=1).order_by("-id"), 5).count
+        few = EstimatedPaginator(Reading.objects.filter(sequence__lt=3).order_by("-id"), 5).count
+    assert (everything, some, few) == (50, 10, 3)
+    assert all("LIMIT 10" in query["sql"] for query in captured if "COUNT(" in query["sql"])
+
+
+def test_a_slot_that_amazon_would_not_take_is_refused(crema: DeviceModel) -> None:
+    from django.core.exceptions import ValidationError
+
+    slot = crema.slots.get()
+    for wrong in ({"unit": "GRAM"}, {"measurement": "Weight"}, {"measurement": "Weight", "unit": "LITER"}):
+        for field, value in ({"unit": "", "measurement": "Percentage"} | wrong).items():
+            setattr(slot, field, value)
+        with pytest.raises(ValidationError):
+            slot.full_clean()
+    slot.measurement, slot.unit = "Weight", "GRAM"
+    slot.full_clean()
