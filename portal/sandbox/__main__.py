@@ -7,7 +7,7 @@ import sys
 
 from aiohttp import web
 
-from .app import AMAZON, build
+from .app import build
 from .settings import Settings, SettingsError, from_environment
 
 
@@ -24,14 +24,12 @@ def main() -> int:
 
 
 def _serve(settings: Settings) -> None:
-    app = build(settings)
-    app.on_startup.append(_greet)
+    def greet(_: str) -> None:  # called when the port is open
+        print(f"The sandbox plays Amazon on {settings.sandbox_url}", flush=True)
+
     # This machine only: the sandbox signs whatever it is asked to and has no login.
-    web.run_app(app, host="127.0.0.1", port=settings.port, print=None, access_log=None, shutdown_timeout=1)
-
-
-async def _greet(app: web.Application) -> None:
-    print(f"The sandbox plays Amazon on {app[AMAZON].settings.sandbox_url}", flush=True)
+    app = build(settings)
+    web.run_app(app, host="127.0.0.1", port=settings.port, print=greet, access_log=None, shutdown_timeout=1)
 
 
 def _sentence(error: OSError) -> str:

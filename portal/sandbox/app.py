@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+GATEWAYS = {"/v3/events": "NA", "/eu/v3/events": "EU", "/fe/v3/events": "FE"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AMAZON = web.AppKey("amazon", Amazon)
 
@@ -47,17 +49,23 @@ def build(settings: Settings) -> web.Application:
 
 def _routes(app: web.Application, amazon: Amazon) -> None:
     add = app.router.add_route
-    add("POST", "/auth/o2/token", lambda request: lwa.answer(request, amazon.settings, amazon.state))
-    add("POST", "/v3/events", lambda request: gateway.answer(request, amazon, "NA"))
-    add("POST", "/eu/v3/events", lambda request: gateway.answer(request, amazon, "EU"))
-    add("POST", "/fe/v3/events", lambda request: gateway.answer(request, amazon, "FE"))
+    add("POST", "/auth/o2/token", _knowing(amazon, lwa.answer))
+    for path, region in GATEWAYS.items():
+        add("POST", path, _knowing(amazon, partial(gateway.answer, region=region)))
     add("GET", f"/{amazon.identity.file_name}", _certificate)
     add("GET", f"/api/skill/link/{VENDOR}", _return_address)
-    add("POST", "/actions/{name}", lambda request: actions.answer(request, amazon))
-    add("GET", "/state.json", lambda request: view.state_json(request, amazon))
-    add("GET", "/changes", lambda request: view.changes(request, amazon))
+    add("POST", "/actions/{name}", _knowing(amazon, actions.answer))
+    add("GET", "/state.json", _knowing(amazon, view.state_json))
+    add("GET", "/changes", _knowing(amazon, view.changes))
     for path in FILES:
         add("GET", path, _file)
+
+
+def _knowing(amazon: Amazon, part: Callable[[web.Request, Amazon], Awaitable[web.StreamResponse]]) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await part(request, amazon)
+
+    return handler
 
 
 async def _file(request: web.Request) -> web.StreamResponse:

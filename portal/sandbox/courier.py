@@ -60,7 +60,8 @@ async def _invoke(directive: Json, settings: Settings) -> tuple[object, str]:
     process = await _start(settings)
     try:
         given = json.dumps(directive).encode()
-        out, err = await asyncio.wait_for(process.communicate(given), DEADLINE)
+        async with asyncio.timeout(DEADLINE):
+            out, err = await process.communicate(given)
     except TimeoutError:
         return None, f"The skill did not answer within {DEADLINE:g} seconds."
     finally:

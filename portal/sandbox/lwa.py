@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import web
 
+from .amazon import Amazon
 from .settings import Settings
 from .state import Json, State, now, stamp
 
@@ -63,8 +64,9 @@ def is_past(moment: str) -> bool:
     return datetime.fromisoformat(moment) <= now()
 
 
-async def answer(request: web.Request, settings: Settings, state: State) -> web.Response:
+async def answer(request: web.Request, amazon: Amazon) -> web.Response:
     """POST /auth/o2/token. Always JSON; everything is recorded with its secrets masked."""
+    settings, state = amazon.settings, amazon.state
     form = dict(parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True))
     account, violations = "", _violations(form)
     try:

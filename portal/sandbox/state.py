@@ -7,6 +7,7 @@ redeemed code must be on disk before they are answered); `touch` is for what may
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from datetime import UTC, datetime
@@ -94,10 +95,10 @@ class State:
 
     async def change(self, seconds: float) -> None:
         """Returns at the next change, or after these seconds."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
-        except TimeoutError:
-            return
+        # Not asyncio.wait_for: in Python 3.11 it swallows a cancellation that meets a change.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def record(self, direction: str, group: str, kind: str, **details: Any) -> Json:
         """One message on the wire, newest last, tokens masked before anything is kept. direction: "in" | "out"."""

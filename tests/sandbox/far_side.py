@@ -6,17 +6,21 @@ messages, and can be told what to answer.
 
 import asyncio
 import contextlib
+import functools
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from portal.sandbox.app import AMAZON, build
 from portal.sandbox.settings import Settings, from_environment
+from portal.sandbox.signing import identity_in
 
-LAMBDA = '''
+LAMBDA = """
 import json, os, urllib.request
 def lambda_handler(event, context):
     print("a log line must not spoil the answer")
@@ -25,7 +29,7 @@ def lambda_handler(event, context):
     request = urllib.request.Request(os.environ["DIRECTIVE_URL"], json.dumps(event).encode(), headers)
     with urllib.request.urlopen(request, timeout=context.get_remaining_time_in_millis() / 1000) as answer:
         return json.load(answer)
-'''
+"""
 SENSOR = "Alexa.InventoryLevelSensor"
 TIME = "2026-11-21T07:30:00.250Z"
 
@@ -77,7 +81,12 @@ def connectivity(value: str = "OK") -> dict:
 
 def header(namespace: str, name: str, **more: str) -> dict:
     """An event header."""
-    return {"namespace": namespace, "name": name, "payloadVersion": "3", "messageId": "0f0e0d0c-1111-4222-8333-1"} | more
+    return {
+        "namespace": namespace,
+        "name": name,
+        "payloadVersion": "3",
+        "messageId": "0f0e0d0c-1111-4222-8333-1",
+    } | more
 
 
 def scope(token: str = "Atza|of-a-test") -> dict:
@@ -230,15 +239,24 @@ class World:
 
 def question(url: str) -> dict:
     """The query of an address."""
-    from urllib.parse import parse_qsl, urlsplit
-
     return dict(parse_qsl(urlsplit(url).query))
+
+
+@functools.cache
+def identity() -> dict[str, bytes]:
+    """One key and certificate for all the worlds of this process: making a key is slow."""
+    with tempfile.TemporaryDirectory() as folder:
+        identity_in(Path(folder))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def settings(folder: Path, portal_url: str = "http://127.0.0.1:9", **more: object) -> Settings:
     """The settings of a sandbox in this folder."""
     lambda_file = folder / "lambda_function.py"
     lambda_file.write_text(LAMBDA)
+    (folder / "sandbox").mkdir(exist_ok=True)
+    for name, content in identity().items():
+        (folder / "sandbox" / name).write_bytes(content)
     known = from_environment(
         {
             "SANDBOX_DATA": str(folder / "sandbox"),

@@ -1,0 +1,194 @@
+"""The sandbox as a process: starts, goes on after a restart, ends cleanly, says in a sentence why it cannot start."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from portal.sandbox import lwa, weather
+from portal.sandbox.settings import SettingsError, from_environment
+from portal.sandbox.signing import identity_in
+from portal.sandbox.state import State
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = {
+    "PORTAL_URL": "http://127.0.0.1:9",
+    "LINK_CLIENT_ID": "alexa",
+    "LINK_CLIENT_SECRET": "a",
+    "COURIER_SECRET": "b",
+    "LWA_CLIENT_ID": "c",
+    "LWA_CLIENT_SECRET": "d",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture
+def start():
+    """Starts `python -m portal.sandbox` with nothing but its own environment; none outlives its test."""
+    started: list[subprocess.Popen] = []
+
+    def begin(folder: Path, port: int, **more: str) -> subprocess.Popen:
+        environment = {"PATH": os.environ["PATH"], "SANDBOX_DATA": str(folder), "SANDBOX_PORT": str(port)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-m", "portal.sandbox"]
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment | NEEDED | more, **pipes))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ask(port: int, path: str, body: dict | None = None) -> dict:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if body is not None:
+        request.data, request.headers = json.dumps(body).encode(), {"Content-type": "application/json"}
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+def up(process: subprocess.Popen) -> str:
+    """Its first line: it is up."""
+    return process.stdout.readline().strip()
+
+
+def end(process: subprocess.Popen, how: int = signal.SIGTERM) -> tuple[int, str]:
+    process.send_signal(how)
+    _, told = process.communicate(timeout=10)
+    return process.returncode, told
+
+
+def test_it_starts_and_goes_on_after_a_restart(start, tmp_path):
+    port = free_port()
+    first = start(tmp_path, port)
+    assert up(first) == f"The sandbox plays Amazon on http://127.0.0.1:{port}"
+    ask(port, "/actions/weather", {"threshold": 33})
+    url = ask(port, "/actions/link", {})["url"]
+    assert end(first) == (0, "")
+    second = start(tmp_path, port)
+    up(second)
+    assert ask(port, "/state.json")["knobs"]["threshold"] == 33
+    stored = json.loads((tmp_path / "state.json").read_text())
+    assert next(iter(stored["pending"])) in url
+    assert end(second, signal.SIGINT) == (0, "")
+
+
+def test_it_is_reachable_on_this_machine_only(start, tmp_path):
+    port = free_port()
+    process = start(tmp_path, port)
+    up(process)
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    assert f"0100007F:{port:04X}" in listening
+    assert f"00000000:{port:04X}" not in listening
+    end(process)
+
+
+def test_what_it_keeps_only_its_owner_can_read(start, tmp_path):
+    port = free_port()
+    process = start(tmp_path, port)
+    up(process)
+    ask(port, "/actions/link", {})
+    for name in ("state.json", "sns-key.pem"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    end(process)
+
+
+def test_a_page_that_listens_does_not_keep_it_from_ending(start, tmp_path):
+    port = free_port()
+    process = start(tmp_path, port)
+    up(process)
+    stream = urllib.request.urlopen(f"http://127.0.0.1:{port}/changes", timeout=5)
+    stream.readline()
+    started = time.monotonic()
+    assert end(process)[0] == 0
+    assert time.monotonic() - started < 5
+
+
+def test_a_taken_port_is_one_sentence(start, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(tmp_path, port)
+        out, told = process.communicate(timeout=20)
+    assert (process.returncode, out) == (2, "")
+    assert told == f"Port {port} of 127.0.0.1 is taken; stop what uses it or set SANDBOX_PORT to another.\n"
+
+
+def test_a_folder_that_cannot_be_is_one_sentence(start, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    process = start(tmp_path / "file" / "data", free_port())
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert told.startswith("The sandbox cannot start: Not a directory")
+    assert told.count("\n") == 1
+
+
+def test_what_is_missing_is_one_sentence(start, tmp_path):
+    process = start(tmp_path, free_port(), LINK_CLIENT_SECRET="", LWA_CLIENT_ID="")
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert told == "The sandbox needs LINK_CLIENT_SECRET, LWA_CLIENT_ID in its environment; `make run` sets them all.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SANDBOX_PORT", "eighty", "SANDBOX_PORT must be a whole number"),
+        ("LWA_TOKEN_SECONDS", "0", "LWA_TOKEN_SECONDS must be a whole number"),
+        ("SKILL_REGION", "MARS", "SKILL_REGION must be NA, EU or FE"),
+        ("PORTAL_URL", "localhost:8000", "PORTAL_URL must begin with http"),
+        ("SNS_TOPIC_ARN", "dash-sandbox", "SNS_TOPIC_ARN must be the name of a topic"),
+        ("SNS_RETRY_SECONDS", "soon", "SNS_RETRY_SECONDS must be seconds"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path, name, value, words):
+    with pytest.raises(SettingsError, match=words):
+        from_environment(NEEDED | {"SANDBOX_DATA": str(tmp_path), name: value})
+
+
+def test_secrets_are_not_in_the_settings_text(tmp_path):
+    known = from_environment(NEEDED | {"SANDBOX_DATA": str(tmp_path), "LINK_CLIENT_SECRET": "very-secret"})
+    assert "very-secret" not in repr(known)
+
+
+def test_a_state_file_that_cannot_be_read_is_put_aside(tmp_path):
+    (tmp_path / "state.json").write_text('{"version": 1, "links"')
+    state = State(tmp_path / "state.json", weather.DEFAULTS)
+    assert state.links == {}
+    assert "put aside" in state.note
+    assert (tmp_path / "state.broken").exists()
+
+
+def test_a_redeemed_code_stays_redeemed_after_a_crash(tmp_path):
+    state = State(tmp_path / "state.json", weather.DEFAULTS)
+    code = lwa.issue_code(state, "household")
+    assert code in State(tmp_path / "state.json", weather.DEFAULTS).lwa["codes"]
+
+
+def test_the_identity_stays_the_same(tmp_path):
+    first, second = identity_in(tmp_path), identity_in(tmp_path)
+    assert first.file_name == second.file_name
+    assert first.pem == second.pem
+
+
+def test_the_sandbox_imports_no_room_and_no_django():
+    words = "import sys; import portal.sandbox.app; print([m for m in sys.modules if m.split('.')[0] in "
+    words += "('django', 'skill', 'devices', 'notifications', 'celery')])"
+    told = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
