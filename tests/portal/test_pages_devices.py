@@ -43,7 +43,7 @@ def test_what_runs_low_comes_first_and_says_so(hers: Any, machine: Any, crema: A
     reported(second, "12")
     page = page_of(hers.get("/devices/"))
     assert [e.text for e in page.all("h3")] == ["Office", "A machine that is full"]
-    assert "low" in page.text_of("article")
+    assert page.text_of("article").count("Low") == 1
 
 
 def test_without_devices_the_list_says_how_to_add_one(client: Any, alice: Any) -> None:
