@@ -132,6 +132,38 @@ def test_a_unit_that_speaks_while_the_sweep_looks_ends_up_online(machine: Device
         assert (machine.online, machine.last_seen_at) == (True, NOW)
 
 
+def test_a_unit_that_speaks_in_the_middle_of_the_sweep_is_told_to_be_back(machine: Device) -> None:
+    """The sweep has marked it but not committed; whoever is told "gone" must be told "back" as well."""
+    Device.objects.update(last_seen_at=NOW - timedelta(hours=9))
+    stale, marked, finish, told = Device.objects.get(), threading.Event(), threading.Event(), []
+
+    def listen(device_ids: list[int], **_: Any) -> None:
+        told.append(device_ids)
+        if not marked.is_set():
+            marked.set()
+            finish.wait(10)
+
+    def in_a_thread(job: Callable[[], Any]) -> Any:
+        try:
+            return job()
+        finally:
+            connection.close()
+
+    endpoint_changed.connect(listen)
+    with ThreadPoolExecutor(2) as pool:
+        sweep = pool.submit(in_a_thread, lambda: presence.mark_silent(NOW))
+        assert marked.wait(10)
+        spoke = pool.submit(in_a_thread, lambda: presence.heard_from(stale, NOW))
+        with pytest.raises(TimeoutError):
+            spoke.result(0.3)
+        finish.set()
+        assert sweep.result(10) == 1
+        spoke.result(10)
+    endpoint_changed.disconnect(listen)
+    machine.refresh_from_db()
+    assert (machine.online, told) == (True, [[machine.pk], [machine.pk]])
+
+
 def test_many_sweeps_at_once_tell_of_each_silent_unit_once(crema: Any, machine: Device) -> None:
     told: list[int] = []
 
