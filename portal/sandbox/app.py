@@ -39,6 +39,8 @@ def build(settings: Settings) -> web.Application:
     """The application, its memory loaded from SANDBOX_DATA (made if need be; OSError if it cannot be)."""
     identity = identity_in(settings.data)
     amazon = Amazon(settings, State(settings.data / "state.json", weather.DEFAULTS), identity)
+    if amazon.state.note:
+        view.set_notice(amazon.state, "bad", amazon.state.note)
     app = web.Application(client_max_size=gateway.MOST_BYTES, middlewares=[_only_known_hosts, _safe_headers])
     app[AMAZON] = amazon
     app.cleanup_ctx.append(_beside)

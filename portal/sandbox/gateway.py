@@ -13,7 +13,7 @@ import uuid
 
 from aiohttp import web
 
-from . import dash, links
+from . import checker, dash, links
 from .amazon import Amazon
 from .checker import kind_of, shape_violations
 from .checker.announced import against_announcement
@@ -44,8 +44,9 @@ async def answer(request: web.Request, amazon: Amazon, region: str) -> web.Respo
         account = _speaker(request, message, amazon.state, region)
         violations = shape_violations(message, "gateway")
         _refuse_malformed(violations)
-        violations = against_announcement(message, links.announced(amazon.state, account))
-        status, body, words = 202, None, _take(amazon, account, message, violations)
+        known = links.announced(amazon.state, account)
+        violations = checker.violations(message, known, "gateway")
+        status, body, words = 202, None, _take(amazon, account, message, against_announcement(message, known))
     except RefusedError as error:
         status, body, words = error.status, _exception(error), error.description
     took = round((time.monotonic() - started) * 1000)
@@ -138,9 +139,9 @@ def _refuse_malformed(violations: list[str]) -> None:
         raise RefusedError(400, "INVALID_REQUEST_EXCEPTION", violations[0])
 
 
-def _take(amazon: Amazon, account: str, message: object, violations: list[str]) -> str:
+def _take(amazon: Amazon, account: str, message: object, contradictions: list[str]) -> str:
     """What an accepted event brings about; returns words for the wire."""
-    if violations or not isinstance(message, dict):
+    if contradictions or not isinstance(message, dict):
         return "Accepted, but it does not fit what was announced; nothing was done with it."
     kind, payload = kind_of(message), message["event"]["payload"]
     if kind == "AddOrUpdateReport":

@@ -317,3 +317,23 @@ def test_another_serial_is_told_as_discovery_told_it(tmp_path):
         assert (order["serial"], order["model"]) == ("CREMA-9", "Crema 9")
 
     run(scene, tmp_path)
+
+
+def test_after_a_restart_the_household_the_count_and_the_undelivered_message_go_on(tmp_path):
+    async def before(world):
+        world.portal.sns_answers = [503] * 99
+        await world.link()
+        await levels(world, 5, 5, 5, 90, 5, 5)
+        await world.until(lambda: world.portal.bodies)
+        return world.portal.lwa_tokens
+
+    async def after(world):
+        await world.until(lambda: world.portal.bodies)
+        assert kinds(world) == ["OrderPlacedNotification"]
+        world.portal.lwa_tokens = tokens
+        await levels(world, 5)
+        assert [order["number"] for order in await orders(world)] == [1, 2]
+        assert "Beans.Hopper 42%" in (await world.act("ask"))["words"]
+
+    tokens = run(before, tmp_path, sns_retry_seconds=(0.5,) * 20)
+    run(after, tmp_path, sns_retry_seconds=(0.5,) * 20)

@@ -139,6 +139,23 @@ def test_a_report_of_endpoints_changes_what_alexa_knows(tmp_path):
     run(scene, tmp_path)
 
 
+def test_a_name_that_nobody_can_say_is_taken_and_shown_in_red(tmp_path):
+    async def scene(world):
+        world.portal.endpoints[0]["friendlyName"] = "Alice's machine"
+        assert await world.link() == "Linked. Alexa found 1 device."
+        assert (await world.wire("Discover"))[0]["violations"] == [
+            "event.payload.endpoints[0].friendlyName: only letters, digits and spaces, not '"
+        ]
+        token = world.portal.lwa_tokens["access_token"]
+        header = change_report()["event"]["header"] | {"namespace": "Alexa.Discovery", "name": "AddOrUpdateReport"}
+        second = world.portal.endpoints[0] | {"endpointId": "crema-alice-2"}
+        payload = {"endpoints": [second], "scope": {"type": "BearerToken", "token": token}}
+        assert (await world.event({"event": {"header": header, "payload": payload}})).status == 202
+        assert len((await world.state())["links"]["household"]["endpoints"]) == 2
+
+    run(scene, tmp_path)
+
+
 def test_every_third_event_is_throttled(tmp_path):
     async def scene(world):
         await world.link()

@@ -192,3 +192,11 @@ def test_the_sandbox_imports_no_room_and_no_django():
     words += "('django', 'skill', 'devices', 'notifications', 'celery')])"
     told = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_state_that_was_put_aside_is_told_on_the_page(start, tmp_path):
+    (tmp_path / "state.json").write_text("[]")
+    port = free_port()
+    process = start(tmp_path, port)
+    up(process)
+    assert "put aside" in ask(port, "/state.json")["notice"]["words"]

@@ -10,6 +10,7 @@ from typing import Literal
 
 from .announced import against_announcement
 from .answers import against_directive
+from .discovery import names_to_say
 from .kinds import message_violations
 from .shapes import item
 
@@ -26,7 +27,7 @@ def kind_of(message: object) -> str:
 
 
 def shape_violations(message: object, over: Way | None = None) -> list[str]:
-    """What is wrong with the message by itself. `over` says which way it came; without it the kind decides."""
+    """What Alexa would refuse in the message by itself. `over` says which way it came; without it the kind decides."""
     return list(message_violations(message, over))
 
 
@@ -35,7 +36,7 @@ def violations(message: object, announced: Announced | None = None, over: Way | 
 
     `announced` maps endpointId to the endpoint object of the last discovery or AddOrUpdateReport.
     """
-    found = shape_violations(message, over)
+    found = shape_violations(message, over) + list(names_to_say(message))
     if announced is not None:
         found += against_announcement(message, announced)
     return found

@@ -33,14 +33,21 @@ def _endpoint(value: object, where: str) -> Found:
     yield from endpoint_id(value.get("endpointId"), f"{where}.endpointId")
     for key in ("manufacturerName", "friendlyName", "description"):
         yield from text(value.get(key), f"{where}.{key}", 128)
-    yield from _spoken(value.get("friendlyName"), f"{where}.friendlyName")
     yield from _categories(value.get("displayCategories"), f"{where}.displayCategories")
     yield from _extras(value, where)
     yield from _capabilities(value.get("capabilities"), f"{where}.capabilities")
 
 
+def names_to_say(message: object) -> Found:
+    """The friendly names of a discovery that a customer could not say: letters, digits and spaces (reference 2.2).
+
+    Apart from the other rules, because Alexa takes such a device all the same.
+    """
+    for position, member in enumerate(items(item(message, "event", "payload", "endpoints"))):
+        yield from _spoken(item(member, "friendlyName"), f"event.payload.endpoints[{position}].friendlyName")
+
+
 def _spoken(value: object, where: str) -> Found:
-    """A customer says this name aloud: letters, digits and spaces, no punctuation (reference 2.2)."""
     strangers = sorted({sign for sign in value if not sign.isalnum() and sign != " "}) if isinstance(value, str) else []
     if strangers:
         yield f"{where}: only letters, digits and spaces, not {' '.join(strangers)[:40]}"

@@ -1,0 +1,76 @@
+"""The page in a real browser: it is live, it works with the keyboard's button, and it shows hostile text as text."""
+
+import shutil
+
+import pytest
+from playwright.async_api import async_playwright
+
+from tests.sandbox.far_side import change_report, run
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+
+
+def look(tmp_path, scene, **context: object):
+    """Plays a scene with the page open; whatever the browser complains of fails the test."""
+
+    async def play(world):
+        complaints: list[str] = []
+        async with async_playwright() as tool:
+            arguments = ["--no-sandbox", "--disable-background-networking"]
+            browser = await tool.chromium.launch(executable_path=CHROMIUM, args=arguments)
+            page = await (await browser.new_context(**context)).new_page()
+            page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            await page.goto(str(world.client.make_url("/")))
+            await page.wait_for_selector("#live[data-state=live]")
+            await scene(world, page)
+            await browser.close()
+        assert complaints == []
+
+    run(play, tmp_path)
+
+
+def test_the_page_lives_without_reloading(tmp_path):
+    async def scene(world, page):
+        await world.link()
+        await page.wait_for_selector("text=Kitchen coffee machine")
+        for percent in (20, 12, 8):
+            await world.report(percent)
+        await page.wait_for_selector("#orders >> text=Order 1")
+        await page.click("#orders >> role=button[name='Ship']")
+        await page.wait_for_selector("#orders >> text=shipped")
+        await page.click("role=button[name='Ask for its state']")
+        await page.wait_for_selector("#notice >> text=Beans.Hopper 42%")
+
+    look(tmp_path, scene)
+
+
+def test_a_hostile_message_is_shown_as_text_and_in_red(tmp_path):
+    async def scene(world, page):
+        await world.link()
+        message = change_report(130, world.portal.lwa_tokens["access_token"])
+        message["event"]["header"]["messageId"] = "<img src=x onerror=alert(1)>"
+        assert (await world.event(message)).status == 400
+        await page.wait_for_selector(".entry[data-wrong=true] >> text=a percentage ends at 100")
+        await page.click(".entry[data-wrong=true] > summary")
+        await page.wait_for_selector("pre >> text=<img src=x onerror=alert(1)>")
+        assert await page.locator("#entries img").count() == 0
+        await page.click("role=button[name='Violations 1']")
+        assert await page.locator("#entries > li").count() == 1
+
+    look(tmp_path, scene)
+
+
+@pytest.mark.parametrize("width", [320, 390, 800, 1280])
+def test_nothing_sticks_out_of_the_page(tmp_path, width):
+    async def scene(world, page):
+        await world.link()
+        for percent in (20, 12, 8):
+            await world.report(percent)
+        await page.wait_for_selector("#orders >> text=Order 1")
+        await page.click("#weather > summary")
+        await page.locator(".entry > summary").first.click()
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+
+    look(tmp_path, scene, viewport={"width": width, "height": 900})
