@@ -27,6 +27,14 @@ class BodyTooLarge(APIException):
     default_code = "too_large"
 
 
+class LengthRequired(APIException):
+    """411: a body in chunks does not reach a WSGI application; reading it as empty would lose what it says."""
+
+    status_code = 411
+    default_detail = "Send a Content-Length; a chunked body is not read here."
+    default_code = "length_required"
+
+
 class StrictJSONParser(BaseParser):
     """application/json of at most 1 MiB."""
 
@@ -37,6 +45,15 @@ class StrictJSONParser(BaseParser):
         if len(body) > LARGEST_BODY:
             raise BodyTooLarge
         return loads(body)
+
+
+def body_of(request: Request) -> Any:
+    """What was posted; raises 411 for a chunked body and 400 for an empty one."""
+    if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
+        raise LengthRequired
+    if request.META.get("CONTENT_LENGTH") in (None, "", "0"):
+        raise ParseError("The body is empty.")
+    return request.data
 
 
 def loads(body: bytes) -> Any:

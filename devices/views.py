@@ -14,7 +14,7 @@ from devices import presence, problems, serializers
 from devices.authentication import DeviceAuthentication, IsDevice
 from devices.inventory import Measurement, Outcome, record_reading
 from devices.models import Device, Inventory
-from devices.parsers import LARGEST_BODY, BodyTooLarge, JSONOnly, PlainJSONRenderer, StrictJSONParser
+from devices.parsers import LARGEST_BODY, BodyTooLarge, JSONOnly, PlainJSONRenderer, StrictJSONParser, body_of
 from devices.throttles import DeviceThrottle
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,9 @@ class ReadingsView(DeviceAPIView):
     """POST one reading or {"readings": [1 to 1,000]}; idempotent by sequence, so a lost answer is asked for again."""
 
     def post(self, request: Request) -> Response:
-        items = serializers.readings_of(request.data)
-        return _single(request.auth, request.data) if items is None else _batch(request.auth, items)
+        body = body_of(request)
+        items = serializers.readings_of(body)
+        return _single(request.auth, body) if items is None else _batch(request.auth, items)
 
 
 class MeView(DeviceAPIView):

@@ -123,6 +123,13 @@ def test_json_by_its_other_spellings(firmware: Firmware, content_type: str) -> N
     assert firmware.post(json.dumps(GOOD), content_type=content_type).status_code == 201
 
 
+def test_a_body_in_chunks_is_not_taken_for_an_empty_one(firmware: Firmware) -> None:
+    headers = firmware.headers | {"Transfer-Encoding": "chunked"}
+    chunked = firmware.client.generic("POST", READINGS, b"", "application/json", headers=headers)
+    assert "errors" not in problem(firmware.post(b""), 400)  # nothing was refused, so nothing may be thrown away
+    assert "Content-Length" in problem(chunked, 411)["detail"]
+
+
 @pytest.mark.parametrize("size", [LARGEST_BODY + 1, 10 * 1024 * 1024])
 def test_a_body_that_is_too_large_is_said_to_be(firmware: Firmware, size: int) -> None:
     problem(firmware.post(b" " * size), 413)

@@ -30,6 +30,8 @@ def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
 
     def start(job: Callable[[], Any]) -> Any:
         try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '10s'")  # a wait for ever is a failure, not a hanging test
             gate.wait(timeout=20)
             return job()
         finally:
