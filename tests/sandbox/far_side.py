@@ -6,8 +6,8 @@ messages, and can be told what to answer.
 
 import asyncio
 import contextlib
+import copy
 import functools
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -301,4 +301,4 @@ def run(scene, folder: Path, **more: object):
 
 def clone(message: dict) -> dict:
     """A copy to spoil."""
-    return json.loads(json.dumps(message))
+    return copy.deepcopy(message)
