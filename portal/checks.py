@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
-from cryptography.fernet import Fernet
 
 
 @register(Tags.security)
@@ -35,13 +35,22 @@ def token_keys_are_fernet_keys(app_configs: Any, **kwargs: Any) -> list[CheckMes
 def production_speaks_https(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.EMBEDDED or settings.PUBLIC_URL.startswith("https://"):
         return []
-    return [Error(f"PUBLIC_URL is {settings.PUBLIC_URL!r}; Alexa and SNS only speak to https.", hint="Set it to https://…", id="portal.E003")]
+    return [
+        Error(
+            f"PUBLIC_URL is {settings.PUBLIC_URL!r}; Alexa and SNS only speak to https.",
+            hint="Set it to https://…",
+            id="portal.E003",
+        )
+    ]
 
 
 @register(Tags.security)
 def refresh_tokens_do_not_age(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A calendar limit on refresh tokens would one day unlink every customer at once."""
-    if settings.OAUTH2_PROVIDER.get("REFRESH_TOKEN_EXPIRE_SECONDS") is None and not settings.OAUTH2_PROVIDER["ROTATE_REFRESH_TOKEN"]:
+    if (
+        settings.OAUTH2_PROVIDER.get("REFRESH_TOKEN_EXPIRE_SECONDS") is None
+        and not settings.OAUTH2_PROVIDER["ROTATE_REFRESH_TOKEN"]
+    ):
         return []
     return [Error("Refresh tokens given to Alexa must neither expire by age nor rotate.", id="portal.E004")]
 
@@ -49,5 +58,11 @@ def refresh_tokens_do_not_age(app_configs: Any, **kwargs: Any) -> list[CheckMess
 @register(Tags.security, deploy=True)
 def embedded_is_not_deployed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.EMBEDDED:
-        return [Error("EMBEDDED=1 is for one's own machine.", hint="Unset it and set what is then asked for.", id="portal.E005")]
+        return [
+            Error(
+                "EMBEDDED=1 is for one's own machine.",
+                hint="Unset it and set what is then asked for.",
+                id="portal.E005",
+            )
+        ]
     return []

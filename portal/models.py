@@ -35,7 +35,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=128, blank=True)
     is_staff = models.BooleanField(default=False, help_text="May enter the admin.")
-    is_active = models.BooleanField(default=True, help_text="Switch off instead of deleting: every token of theirs stops working at once.")
+    is_active = models.BooleanField(
+        default=True, help_text="Switch off instead of deleting: every token of theirs stops working at once."
+    )
     date_joined = models.DateTimeField(default=timezone.now)
 
     objects = UserManager()
@@ -45,7 +47,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     REQUIRED_FIELDS: list[str] = []
 
     class Meta:
-        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_any_case", violation_error_message="There is a user with this e-mail address.")]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                name="user_email_any_case",
+                violation_error_message="There is a user with this e-mail address.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.email

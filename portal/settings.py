@@ -70,49 +70,91 @@ _generated = embedded.generated_secrets(DATA_DIR) if EMBEDDED else {}
 # --- The site ----------------------------------------------------------------------------------------------------------------------
 SITE_NAME = _text("SITE_NAME", "Crema Home")
 PUBLIC_URL = _text(
-    "PUBLIC_URL", _required(f"http://127.0.0.1:{PORTAL_PORT}"), why="the https address of the portal as customers and Amazon see it."
+    "PUBLIC_URL",
+    _required(f"http://127.0.0.1:{PORTAL_PORT}"),
+    why="the https address of the portal as customers and Amazon see it.",
 ).rstrip("/")
-ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost 127.0.0.1 [::1] testserver" if EMBEDDED else urlsplit(PUBLIC_URL).hostname or "")
+ALLOWED_HOSTS = _list(
+    "ALLOWED_HOSTS", "localhost 127.0.0.1 [::1] testserver" if EMBEDDED else urlsplit(PUBLIC_URL).hostname or ""
+)
 SECRET_KEY = _text("SECRET_KEY", _generated.get("SECRET_KEY"), why="50 or more random characters that sign sessions.")
-TOKEN_KEYS = _text(
-    "TOKEN_KEYS", _generated.get("TOKEN_KEYS"), why="one or more Fernet keys, newest first, that encrypt Amazon's tokens at rest."
-).replace(",", " ").split()
+TOKEN_KEYS = (
+    _text(
+        "TOKEN_KEYS",
+        _generated.get("TOKEN_KEYS"),
+        why="one or more Fernet keys, newest first, that encrypt Amazon's tokens at rest.",
+    )
+    .replace(",", " ")
+    .split()
+)
 TRUSTED_PROXY = _flag("TRUSTED_PROXY")
-DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>")
+DEFAULT_FROM_EMAIL = _text(
+    "DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>"
+)
 SUPPORT_EMAIL = _text("SUPPORT_EMAIL", "support@localhost" if EMBEDDED else DEFAULT_FROM_EMAIL)
-EMAIL_URL = _text("EMAIL_URL", _required("console:"), why="smtp://user:password@host:587 of the mail server that sends password resets.")
+EMAIL_URL = _text(
+    "EMAIL_URL",
+    _required("console:"),
+    why="smtp://user:password@host:587 of the mail server that sends password resets.",
+)
 LOG_LEVEL = _text("LOG_LEVEL", "INFO")
 
 # --- PostgreSQL, by libpq's own names (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE …) ---------------------------------
-_pghost = _text("PGHOST", str(embedded.socket_dir(DATA_DIR)) if EMBEDDED else None, why="host of the PostgreSQL server.")
-DATABASE_POOL_SIZE = int(_number("DATABASE_POOL_SIZE", 0))  # 0: no pool. The web process sets it (portal/wsgi.py), workers must not.
+_pghost = _text(
+    "PGHOST", str(embedded.socket_dir(DATA_DIR)) if EMBEDDED else None, why="host of the PostgreSQL server."
+)
+DATABASE_POOL_SIZE = int(
+    _number("DATABASE_POOL_SIZE", 0)
+)  # 0: no pool. The web process sets it (portal/wsgi.py), workers must not.
 
 # --- Broker ------------------------------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = _text("CELERY_BROKER_URL", _required("filesystem://"), why="redis://…, amqp://… or sqs://… for Celery.")
+CELERY_BROKER_URL = _text(
+    "CELERY_BROKER_URL", _required("filesystem://"), why="redis://…, amqp://… or sqs://… for Celery."
+)
 
 # --- Alexa: the skill, Login with Amazon, the event gateways (alexa reference 5 and 6) ---------------------------------------------------
-ALEXA_VENDOR_ID = _text("ALEXA_VENDOR_ID", _required("SANDBOXVENDOR"), why="your Amazon developer vendor ID (it ends Alexa's redirect addresses).")
+ALEXA_VENDOR_ID = _text(
+    "ALEXA_VENDOR_ID",
+    _required("SANDBOXVENDOR"),
+    why="your Amazon developer vendor ID (it ends Alexa's redirect addresses).",
+)
 ALEXA_CLIENT_ID = _text(
-    "ALEXA_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID"), why="the Alexa Client Id on the skill's Permissions page (it authenticates us to Login with Amazon)."
+    "ALEXA_CLIENT_ID",
+    _generated.get("ALEXA_CLIENT_ID"),
+    why="the Alexa Client Id on the skill's Permissions page (it authenticates us to Login with Amazon).",
 )
 ALEXA_CLIENT_SECRET = _text(
-    "ALEXA_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET"), why="the Alexa Client Secret on the skill's Permissions page."
+    "ALEXA_CLIENT_SECRET",
+    _generated.get("ALEXA_CLIENT_SECRET"),
+    why="the Alexa Client Secret on the skill's Permissions page.",
 )
 COURIER_SECRET = _text(
-    "COURIER_SECRET", _generated.get("COURIER_SECRET"), why="32 or more random characters that the skill's Lambda function sends along."
+    "COURIER_SECRET",
+    _generated.get("COURIER_SECRET"),
+    why="32 or more random characters that the skill's Lambda function sends along.",
 )
-LWA_TOKEN_URL = _text("LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token")
+LWA_TOKEN_URL = _text(
+    "LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token"
+)
 EVENT_GATEWAYS = {
     "NA": _text("EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events"),
-    "EU": _text("EVENT_GATEWAY_EU", f"{_sandbox}/eu/v3/events" if EMBEDDED else "https://api.eu.amazonalexa.com/v3/events"),
-    "FE": _text("EVENT_GATEWAY_FE", f"{_sandbox}/fe/v3/events" if EMBEDDED else "https://api.fe.amazonalexa.com/v3/events"),
+    "EU": _text(
+        "EVENT_GATEWAY_EU", f"{_sandbox}/eu/v3/events" if EMBEDDED else "https://api.eu.amazonalexa.com/v3/events"
+    ),
+    "FE": _text(
+        "EVENT_GATEWAY_FE", f"{_sandbox}/fe/v3/events" if EMBEDDED else "https://api.fe.amazonalexa.com/v3/events"
+    ),
 }
 
 # --- Delivery (how state and events reach Alexa); seconds ------------------------------------------------------------------------------
-REPORT_PERIOD = _number("REPORT_PERIOD", 22 * 3600)  # the grid of due times: under 24 h, so that a report is never later than a day
+REPORT_PERIOD = _number(
+    "REPORT_PERIOD", 22 * 3600
+)  # the grid of due times: under 24 h, so that a report is never later than a day
 REPORT_MIN_INTERVAL = _number("REPORT_MIN_INTERVAL", 1 if EMBEDDED else 60)  # between two state reports of one endpoint
 REPORT_SETTLING = _number("REPORT_SETTLING", 1 if EMBEDDED else 5)  # first report after linking or an announcement
-DELIVERY_SWEEP = _number("DELIVERY_SWEEP", 2 if EMBEDDED else 5)  # beat looks for due endpoints this often, doorbell or not
+DELIVERY_SWEEP = _number(
+    "DELIVERY_SWEEP", 2 if EMBEDDED else 5
+)  # beat looks for due endpoints this often, doorbell or not
 DELIVERY_CONNECTIONS = int(_number("DELIVERY_CONNECTIONS", 128))  # requests in flight per worker process
 GATEWAY_RATE = _number("GATEWAY_RATE", 2000)  # reports per second and region that we allow ourselves at most
 
@@ -221,6 +263,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if TRUSTED_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1  # rate limits count the customer's address, not the proxy's
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 # The consent form answers with a redirect to Alexa, which browsers count as a form target.
 ALEXA_REDIRECT_HOSTS = ["https://pitangui.amazon.com", "https://layla.amazon.com", "https://alexa.amazon.co.jp"]
@@ -229,7 +272,11 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],
-        "form-action": ["'self'", *ALEXA_REDIRECT_HOSTS, *([_sandbox, f"http://localhost:{SANDBOX_PORT}"] if EMBEDDED else [])],
+        "form-action": [
+            "'self'",
+            *ALEXA_REDIRECT_HOSTS,
+            *([_sandbox, f"http://localhost:{SANDBOX_PORT}"] if EMBEDDED else []),
+        ],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'self'"],
         "object-src": ["'none'"],
@@ -238,7 +285,10 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Customers and staff -------------------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "portal.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "allauth.account.auth_backends.AuthenticationBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -246,7 +296,12 @@ PASSWORD_HASHERS = [
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
@@ -255,6 +310,10 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional" if EMBEDDED else "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = not EMBEDDED  # typed in: a mailed link would lead out of Alexa's web view
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 900
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
@@ -304,7 +363,9 @@ CELERY_TASK_DEFAULT_QUEUE = "portal"
 CELERY_TASK_ROUTES = {"skill.deliver": {"queue": "delivery"}}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TASK_ACKS_LATE = False  # a message is only a doorbell: losing one loses seconds, repeating one is work for nothing
+CELERY_TASK_ACKS_LATE = (
+    False  # a message is only a doorbell: losing one loses seconds, repeating one is work for nothing
+)
 if CELERY_BROKER_URL.startswith("filesystem"):
     _broker = DATA_DIR / "broker"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -314,10 +375,17 @@ if CELERY_BROKER_URL.startswith("filesystem"):
         "polling_interval": 0.2,
     }
 else:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 3, "socket_connect_timeout": 2} if "redis" in CELERY_BROKER_URL else {}
+    CELERY_BROKER_TRANSPORT_OPTIONS = (
+        {"socket_timeout": 3, "socket_connect_timeout": 2} if "redis" in CELERY_BROKER_URL else {}
+    )
 
 # --- Admin -----------------------------------------------------------------------------------------------------------------------------------
-UNFOLD = {"SITE_TITLE": f"{SITE_NAME} support", "SITE_HEADER": f"{SITE_NAME} support", "SITE_SYMBOL": "coffee_maker", "SHOW_HISTORY": True}
+UNFOLD = {
+    "SITE_TITLE": f"{SITE_NAME} support",
+    "SITE_HEADER": f"{SITE_NAME} support",
+    "SITE_SYMBOL": "coffee_maker",
+    "SHOW_HISTORY": True,
+}
 
 # --- Logs: one JSON object a line, or plain text on a terminal -----------------------------------------------------------------------------
 LOG_FORMAT = _text("LOG_FORMAT", "text" if EMBEDDED else "json")
@@ -328,7 +396,12 @@ LOGGING = {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
         "json": {"()": "portal.logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT if LOG_FORMAT in {"text", "json"} else "text"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT if LOG_FORMAT in {"text", "json"} else "text",
+        }
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {"celery": {"level": "WARNING"}, "kombu": {"level": "ERROR"}, "django.request": {"level": "ERROR"}},
 }

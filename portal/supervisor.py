@@ -88,7 +88,9 @@ def _check(data_dir: Path, ports: dict[str, int]) -> None:
         (data_dir / "broker" / "messages").mkdir(parents=True, exist_ok=True)
         (data_dir / "broker" / "control").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotRun(f"The data folder {data_dir} cannot be made: {error.strerror}. Name another with DATA_DIR=….") from error
+        raise CannotRun(
+            f"The data folder {data_dir} cannot be made: {error.strerror}. Name another with DATA_DIR=…."
+        ) from error
     for folder in (data_dir, embedded.existing_parent(embedded.cluster_dir(data_dir))):
         if (free := shutil.disk_usage(folder).free) < NEEDED_BYTES:
             raise CannotRun(
@@ -122,7 +124,9 @@ def _environment(data_dir: Path, ports: dict[str, int]) -> dict[str, str]:
         "LWA_CLIENT_SECRET": os.environ.get("ALEXA_CLIENT_SECRET") or made["ALEXA_CLIENT_SECRET"],
         "COURIER_SECRET": os.environ.get("COURIER_SECRET") or made["COURIER_SECRET"],
         "DEVICE_KEY": made["DEVICE_KEY"],
-        "SNS_TOPIC_ARN": (os.environ.get("SNS_TOPIC_ARNS") or "arn:aws:sns:us-east-1:000000000000:dash-sandbox").split()[0],
+        "SNS_TOPIC_ARN": (
+            os.environ.get("SNS_TOPIC_ARNS") or "arn:aws:sns:us-east-1:000000000000:dash-sandbox"
+        ).split()[0],
     }
 
 
@@ -141,7 +145,9 @@ def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
     threading.Thread(target=_banner, args=(ports,), daemon=True).start()
     manager.loop()
     stopped_by_hand = manager.returncode in (130, 143)
-    _say("Everything is stopped." if stopped_by_hand else "One process ended by itself (see above), so all are stopped.")
+    _say(
+        "Everything is stopped." if stopped_by_hand else "One process ended by itself (see above), so all are stopped."
+    )
     return 0 if stopped_by_hand else int(manager.returncode or 1)
 
 
@@ -162,7 +168,9 @@ def commands(ports: dict[str, int]) -> dict[str, str]:
 
 def _manage(environment: dict[str, str], what: str, *arguments: str) -> None:
     _say(what)
-    done = subprocess.run([sys.executable, "manage.py", *arguments], env=environment, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
     if done.returncode:
         raise CannotRun(f"manage.py {arguments[0]} failed:\n{done.stderr.strip() or done.stdout.strip()}")
 

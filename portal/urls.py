@@ -2,14 +2,15 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from oauth2_provider.views import AuthorizationView, RevokeTokenView, TokenView
+from oauth2_provider.views import AuthorizationView, RevokeTokenView
 
 from portal import health, views
+from skill.views import TokenEndpoint
 
 oauth = (
     [
         path("authorize/", AuthorizationView.as_view(), name="authorize"),
-        path("token/", TokenView.as_view(), name="token"),
+        path("token/", TokenEndpoint.as_view(), name="token"),
         path("revoke_token/", RevokeTokenView.as_view(), name="revoke-token"),
     ],
     "oauth2_provider",
@@ -33,3 +34,6 @@ urlpatterns = [
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),
 ]
+
+handler400 = "portal.views.bad_request"
+handler500 = "portal.views.server_error"

@@ -5,6 +5,6 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 os.environ.setdefault("DATABASE_POOL_SIZE", "20")
 
-from django.core.wsgi import get_wsgi_application  # noqa: E402  (settings read the environment)
+from django.core.wsgi import get_wsgi_application
 
 application = get_wsgi_application()

@@ -6,7 +6,6 @@ statement are read at its snapshot while the locked row is read at its newest: a
 
 import json
 import uuid
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,6 +68,13 @@ def claim(region: str, limit: int) -> list[tuple[int, int, uuid.UUID]]:
         return [(pk, version, lease) for pk, version in cursor.fetchall()]
 
 
+def next_due_in() -> float | None:
+    """Seconds until the next endpoint comes due that is not due yet; None if there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        return cursor.fetchone()[0]  # type: ignore[no-any-return]
+
+
 def load(claimed: list[tuple[int, int, uuid.UUID]]) -> dict[int, tuple[Credentials, list[Job]]]:
     """What the claimed endpoints have to say, by grant. Five queries, however many they are."""
     versions = {pk: (version, lease) for pk, version, lease in claimed}
@@ -99,7 +105,9 @@ def load(claimed: list[tuple[int, int, uuid.UUID]]) -> dict[int, tuple[Credentia
 
 def _credentials(row: Any) -> Credentials:
     grant: AlexaGrant = row.grant
-    return Credentials(grant.pk, grant.region, grant.generation, grant.access_token, grant.refresh_token, row.fresh, row.settled)
+    return Credentials(
+        grant.pk, grant.region, grant.generation, grant.access_token, grant.refresh_token, row.fresh, row.settled
+    )
 
 
 def settle(outcomes: list[Outcome]) -> int:
@@ -136,7 +144,9 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "code": outcome.code[:64],
         "text": outcome.text[:300],
         "phase": grid.phase(endpoint.grant.user_id),
-        "duty": duty.judge(endpoint.duty, endpoint.reported_at, outcome.job.read_at) if outcome.whole else endpoint.duty,
+        "duty": duty.judge(endpoint.duty, endpoint.reported_at, outcome.job.read_at)
+        if outcome.whole
+        else endpoint.duty,
     }
 
 
@@ -164,6 +174,11 @@ WITH first AS (
 )
 UPDATE skill_endpoint AS e SET lease = %(lease)s, leased_until = now() + make_interval(secs => %(seconds)s)
 FROM due WHERE e.id = due.id RETURNING e.id, e.version
+"""
+_NEXT = """
+SELECT extract(epoch FROM min(due_at) - now())::float FROM (
+  SELECT (SELECT due_at FROM skill_endpoint WHERE region = r AND due_at > now() ORDER BY due_at LIMIT 1) AS due_at
+  FROM unnest(ARRAY['NA', 'EU', 'FE']) AS r) AS nearest
 """
 _LEFT = """(SELECT coalesce(jsonb_object_agg(k, v), '{}'::jsonb) FROM jsonb_each(e.changed) AS c(k, v)
            WHERE NOT (u.done ? k AND (v->>0)::bigint <= u.version))"""

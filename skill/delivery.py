@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 SLICE_SECONDS = 30.0
 TICK_SECONDS = 0.2
 SETTLE_AT = 500
+LINGER_SECONDS = 1.5
 WINDOW_PER_CONNECTION = 4
 
 
@@ -62,14 +63,24 @@ class _Slice:
                 claimed = await self._refill()
                 await self._collect()
                 await self._settle(force=not self.talks)
-                if not self.talks and (not claimed or self._is_over()):
+                if not self.talks and self._is_over():
                     return bool(claimed)
+                if not self.talks and not claimed and not await self._linger():
+                    return False
         finally:
             for talk in self.talks:
                 talk.cancel()
             await self.db(linking.finish_closing)
             await self.db(connections.close_all)
             self._log()
+
+    async def _linger(self) -> bool:
+        """Wait for what comes due within the next second or so, rather than leave it to the next sweep."""
+        wait = await self.db(claims.next_due_in)
+        if wait is None or wait > LINGER_SECONDS:
+            return False
+        await asyncio.sleep(wait)
+        return True
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self.ends_at
@@ -126,7 +137,9 @@ def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:
     if settled < len(outcomes):
         log.warning("overran the lease of %d endpoints; others speak for them now", len(outcomes) - settled)
     for region, tally in tallies.items():
-        pace.learn(region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx")
+        pace.learn(
+            region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx"
+        )
 
 
 class _Runner:

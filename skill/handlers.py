@@ -33,8 +33,8 @@ def accept_grant(directive: Directive, region: str) -> Json:
     if not isinstance(grant, dict) or grant.get("type") != "OAuth2.AuthorizationCode":
         raise InvalidDirective("payload.grant must be of type OAuth2.AuthorizationCode.")
     code = grant.get("code")
-    if not isinstance(code, str) or not code:
-        raise InvalidDirective("payload.grant.code is missing.")
+    if not isinstance(code, str) or not code.isprintable() or not code:
+        raise InvalidDirective("payload.grant.code is missing or no plain text.")
     linking.accept_grant(customer, code, region)
     return messages.accept_grant_response(_id())
 

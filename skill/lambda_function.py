@@ -82,7 +82,11 @@ def _drop():
 
 def _headers():
     region = os.environ.get("SKILL_REGION") or REGIONS.get(os.environ.get("AWS_REGION", ""), "NA")
-    return {"Content-Type": "application/json", "X-Courier-Secret": os.environ["COURIER_SECRET"], "X-Skill-Region": region}
+    return {
+        "Content-Type": "application/json",
+        "X-Courier-Secret": os.environ["COURIER_SECRET"],
+        "X-Skill-Region": region,
+    }
 
 
 def _header_of(event):

@@ -90,7 +90,12 @@ def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
 def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> AlexaGrant:
     """The grant, active; grants of other regions dormant; endpoints of all the customer's devices, to be announced anew."""
     type(user).objects.select_for_update().get(pk=user.pk)  # two AcceptGrants of one customer come one after the other
-    for other in AlexaGrant.objects.select_for_update().filter(user=user, state=State.ACTIVE).exclude(region=region).order_by("pk"):
+    for other in (
+        AlexaGrant.objects.select_for_update()
+        .filter(user=user, state=State.ACTIVE)
+        .exclude(region=region)
+        .order_by("pk")
+    ):
         _silence(other)
         AlexaGrant.objects.filter(pk=other.pk).update(state=State.DORMANT, reason=f"Linked in region {region} since.")
     now = timezone.now()
@@ -126,7 +131,10 @@ def _lease_refresh(held: Credentials) -> None:
         raise lwa.LwaUnavailable("Login with Amazon is not asked at the moment: it failed too often.")
     pace.spend("LWA", 1)
     mine = AlexaGrant.objects.filter(
-        Q(refresh_leased_until__isnull=True) | Q(refresh_leased_until__lt=Now()), pk=held.grant_id, generation=held.generation, state__in=LIVE
+        Q(refresh_leased_until__isnull=True) | Q(refresh_leased_until__lt=Now()),
+        pk=held.grant_id,
+        generation=held.generation,
+        state__in=LIVE,
     ).update(refresh_leased_until=Now() + REFRESH_LEASE)
     if not mine:
         raise RefreshElsewhere
@@ -142,7 +150,9 @@ def _refresh_failed(held: Credentials, error: lwa.LwaError) -> None:
         pace.open_at_once("LWA", 60, str(error))
     else:
         pace.learn("LWA", failed=1, trouble=str(error))
-    AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(refresh_leased_until=None, trouble=str(error)[:300])
+    AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(
+        refresh_leased_until=None, trouble=str(error)[:300]
+    )
 
 
 def _store_refresh(held: Credentials, tokens: lwa.Tokens) -> Credentials:
@@ -155,7 +165,9 @@ def _store_refresh(held: Credentials, tokens: lwa.Tokens) -> Credentials:
     )  # fmt: skip
     if not stored:
         raise GrantGone
-    return replace(held, generation=held.generation + 1, access_token=tokens.access_token, refresh_token=kept, fresh=True)
+    return replace(
+        held, generation=held.generation + 1, access_token=tokens.access_token, refresh_token=kept, fresh=True
+    )
 
 
 @transaction.atomic
@@ -164,12 +176,23 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
 
     False if the grant is closed already or has moved on to another generation.
     """
-    grant = AlexaGrant.objects.select_for_update().filter(pk=grant_id, generation=generation).exclude(state=State.CLOSED).first()
+    grant = (
+        AlexaGrant.objects.select_for_update()
+        .filter(pk=grant_id, generation=generation)
+        .exclude(state=State.CLOSED)
+        .first()
+    )
     if grant is None:
         return False
     _silence(grant)
     AlexaGrant.objects.filter(pk=grant_id).update(
-        state=State.CLOSED, reason=reason[:200], access_token="", refresh_token="", closed_at=Now(), closing_until=None, refresh_leased_until=None
+        state=State.CLOSED,
+        reason=reason[:200],
+        access_token="",
+        refresh_token="",
+        closed_at=Now(),
+        closing_until=None,
+        refresh_leased_until=None,
     )
     log.info("grant closed user=%s region=%s reason=%s", grant.user_id, grant.region, reason)
     return True
@@ -178,8 +201,12 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
 def _silence(grant: AlexaGrant) -> None:
     """Nothing more is said under this grant; whoever is talking now has lost the lease."""
     ids = list(Endpoint.objects.select_for_update().filter(grant=grant).order_by("pk").values_list("pk", flat=True))
-    Endpoint.objects.filter(pk__in=ids).update(due_at=None, lease=None, leased_until=None, announced_digest="", not_before=None)
-    Event.objects.filter(endpoint__in=ids, status=Event.Status.PENDING).update(status=Event.Status.CANCELLED, settled_at=Now())
+    Endpoint.objects.filter(pk__in=ids).update(
+        due_at=None, lease=None, leased_until=None, announced_digest="", not_before=None
+    )
+    Event.objects.filter(endpoint__in=ids, status=Event.Status.PENDING).update(
+        status=Event.Status.CANCELLED, settled_at=Now()
+    )
 
 
 @transaction.atomic

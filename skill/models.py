@@ -18,7 +18,9 @@ class Application(AbstractApplication):
     """An OAuth client of ours; in production one: Alexa."""
 
     pkce_required = models.BooleanField(
-        "PKCE required", default=False, help_text="Set it as the PKCE switch stands in Alexa's console. A challenge that is sent is always checked."
+        "PKCE required",
+        default=False,
+        help_text="Set it as the PKCE switch stands in Alexa's console. A challenge that is sent is always checked.",
     )
 
     class Meta(AbstractApplication.Meta):
@@ -40,7 +42,9 @@ class RedeemedCode(models.Model):
 class Renewal(models.Model):
     """Which refresh token an access token came from, so that revoking the one ends all of the other."""
 
-    access_token = models.OneToOneField("oauth2_provider.AccessToken", on_delete=models.CASCADE, primary_key=True, related_name="renewal")
+    access_token = models.OneToOneField(
+        "oauth2_provider.AccessToken", on_delete=models.CASCADE, primary_key=True, related_name="renewal"
+    )
     refresh_token = models.ForeignKey("oauth2_provider.RefreshToken", on_delete=models.CASCADE, related_name="renewals")
 
     def __str__(self) -> str:
@@ -59,7 +63,9 @@ class AlexaGrant(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="alexa_grants")
     region = models.CharField(max_length=2, choices=REGIONS)
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
-    generation = models.PositiveIntegerField(default=1, help_text="Rises with every AcceptGrant and every stored refresh.")
+    generation = models.PositiveIntegerField(
+        default=1, help_text="Rises with every AcceptGrant and every stored refresh."
+    )
     access_token = EncryptedTextField(blank=True)
     refresh_token = EncryptedTextField(blank=True)
     expires_at = models.DateTimeField(help_text="When the access token ends.")
@@ -106,11 +112,15 @@ class Endpoint(models.Model):
     daily_at = models.DateTimeField(null=True, blank=True, help_text="When the daily report comes due.")
     not_before = models.DateTimeField(null=True, blank=True, help_text="Back-off: no reading bypasses it.")
     version = models.BigIntegerField(default=1, help_text="Rises with every change of what Alexa should know.")
-    changed = models.JSONField(default=dict, blank=True, help_text="Property key → [version, cause] of what changed since the last report.")
+    changed = models.JSONField(
+        default=dict, blank=True, help_text="Property key → [version, cause] of what changed since the last report."
+    )
     lease = models.UUIDField(null=True, blank=True)
     leased_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    announced_digest = models.CharField(max_length=64, blank=True, help_text="Of the description that Alexa accepted last.")
+    announced_digest = models.CharField(
+        max_length=64, blank=True, help_text="Of the description that Alexa accepted last."
+    )
     sent_at = models.DateTimeField("last state report", null=True, blank=True)
     reported_at = models.DateTimeField("last whole inventory report", null=True, blank=True)
     duty = models.BigIntegerField(default=0, help_text="Two bits a day for 31 days (duty.py).")
@@ -165,7 +175,9 @@ class Gateway(models.Model):
     """How one of Amazon's doors is doing: a token bucket and a breaker shared by all workers. LWA has a row too."""
 
     name = models.CharField(max_length=3, primary_key=True, choices=[*REGIONS, ("LWA", "Login with Amazon")])
-    rate = models.FloatField(default=100, help_text="Requests per second that we allow ourselves; halved at 429, creeps up.")
+    rate = models.FloatField(
+        default=100, help_text="Requests per second that we allow ourselves; halved at 429, creeps up."
+    )
     allowance = models.FloatField(default=0)
     refilled_at = models.DateTimeField(db_default=Now())
     slowed_at = models.DateTimeField(null=True, blank=True)

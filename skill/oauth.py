@@ -34,7 +34,13 @@ def customer(token: str) -> AbstractBaseUser:
     Raises InvalidCredential (unknown, revoked, deactivated customer) or ExpiredCredential.
     """
     row = _access_token(token)
-    if row is None or row.user is None or not row.user.is_active or "alexa" not in row.scope.split() or _is_revoked(row):
+    if (
+        row is None
+        or row.user is None
+        or not row.user.is_active
+        or "alexa" not in row.scope.split()
+        or _is_revoked(row)
+    ):
         raise InvalidCredential("The access token is not known here.")
     if row.is_expired():
         raise ExpiredCredential("The access token has expired.")
@@ -77,7 +83,9 @@ class Validator(OAuth2Validator):
         client = request.client or Application.objects.filter(client_id=client_id).first()
         return bool(client and client.pkce_required)
 
-    def validate_response_type(self, client_id: str, response_type: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
+    def validate_response_type(
+        self, client_id: str, response_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
         """Refuse a plain challenge when it is made, not after the customer has consented."""
         if request.code_challenge is not None and request.code_challenge_method != "S256":
             raise errors.UnsupportedCodeChallengeMethodError(request=request)
@@ -92,7 +100,9 @@ class Validator(OAuth2Validator):
         return bool(request.user.is_active) and (challenged or not request.code_verifier)
 
     def validate_refresh_token(self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
-        return super().validate_refresh_token(refresh_token, client, request, *args, **kwargs) and request.user.is_active
+        return (
+            super().validate_refresh_token(refresh_token, client, request, *args, **kwargs) and request.user.is_active
+        )
 
     def validate_bearer_token(self, token: str, scopes: Any, request: Any) -> bool:
         try:
@@ -116,17 +126,25 @@ class Validator(OAuth2Validator):
             raise errors.UnsupportedGrantTypeError(request=request)
 
     def _add_access_token(self, token: dict[str, Any], request: Any) -> None:
-        held = RefreshToken.objects.select_for_update().filter(pk=request.refresh_token_instance.pk, revoked__isnull=True).first()
+        held = (
+            RefreshToken.objects.select_for_update()
+            .filter(pk=request.refresh_token_instance.pk, revoked__isnull=True)
+            .first()
+        )
         if held is None:
             raise errors.InvalidGrantError(request=request)
-        expires = timezone.now() + timedelta(seconds=token.get("expires_in", oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS))
+        expires = timezone.now() + timedelta(
+            seconds=token.get("expires_in", oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+        )
         row = self._create_access_token(expires, request, token)
         Renewal.objects.create(access_token=row, refresh_token=held)
 
     def revoke_token(self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any) -> None:
         """Also by an access token that came from a renewal."""
         checksum = hashlib.sha256(token.encode()).hexdigest()
-        for refresh_token in RefreshToken.objects.filter(renewals__access_token__token_checksum=checksum, application=request.client):
+        for refresh_token in RefreshToken.objects.filter(
+            renewals__access_token__token_checksum=checksum, application=request.client
+        ):
             refresh_token.revoke()
         super().revoke_token(token, token_type_hint, request, *args, **kwargs)
 
@@ -138,12 +156,16 @@ def _use_up(request: Any) -> None:
 
 
 def _remember(code: str, refresh_token: str) -> None:
-    row = RefreshToken.objects.get(token_checksum=hashlib.sha256(refresh_token.encode()).hexdigest(), revoked__isnull=True)
+    row = RefreshToken.objects.get(
+        token_checksum=hashlib.sha256(refresh_token.encode()).hexdigest(), revoked__isnull=True
+    )
     RedeemedCode.objects.create(code_hash=hashlib.sha256(code.encode()).hexdigest(), refresh_token=row)
 
 
 def _revoke_what_it_gave(code: str, client: Any) -> None:
     with transaction.atomic():
-        redeemed = RedeemedCode.objects.filter(code_hash=hashlib.sha256(code.encode()).hexdigest(), refresh_token__application=client)
+        redeemed = RedeemedCode.objects.filter(
+            code_hash=hashlib.sha256(code.encode()).hexdigest(), refresh_token__application=client
+        )
         for row in redeemed.select_related("refresh_token"):
             row.refresh_token.revoke()

@@ -31,7 +31,15 @@ def enqueue(changes: Iterable[InventoryChange]) -> None:
 def mark_changed(device_ids: list[int], causes: dict[str, str]) -> None:
     """These properties (key → cause) of these devices changed: version up, due as soon as back-off and pause allow."""
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(_MARK, {"devices": device_ids, "keys": list(causes), "causes": list(causes.values()), "pause": settings.REPORT_MIN_INTERVAL})
+        cursor.execute(
+            _MARK,
+            {
+                "devices": device_ids,
+                "keys": list(causes),
+                "causes": list(causes.values()),
+                "pause": settings.REPORT_MIN_INTERVAL,
+            },
+        )
     doorbell.ring()
 
 
@@ -51,7 +59,10 @@ def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0)
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.executemany(
             _INTRODUCE,
-            [{"grant": grant.pk, "region": grant.region, "device": pk, "endpoint": name, "settling": settling} for pk, name in sorted(rows)],
+            [
+                {"grant": grant.pk, "region": grant.region, "device": pk, "endpoint": name, "settling": settling}
+                for pk, name in sorted(rows)
+            ],
         )
     doorbell.ring()
 
@@ -75,7 +86,12 @@ def withdraw(grant: AlexaGrant) -> None:
 def discovered(grant: AlexaGrant, digests: dict[str, str]) -> None:
     """Alexa was just told of these endpoints (endpointId → digest): nothing to announce, first report after the settling time."""
     names = sorted(digests)
-    params = {"grant": grant.pk, "names": names, "digests": [digests[name] for name in names], "settling": settings.REPORT_SETTLING}
+    params = {
+        "grant": grant.pk,
+        "names": names,
+        "digests": [digests[name] for name in names],
+        "settling": settings.REPORT_SETTLING,
+    }
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_DISCOVERED, params)
 
@@ -85,10 +101,18 @@ def _enqueue_uses(uses: list[InventoryChange]) -> None:
     if not uses:
         return
     with transaction.atomic(savepoint=False):
-        slots = {slot.pk: slot for slot in Slot.objects.filter(pk__in={use.slot_id for use in uses}).exclude(replenishment_id="")}
+        slots = {
+            slot.pk: slot
+            for slot in Slot.objects.filter(pk__in={use.slot_id for use in uses}).exclude(replenishment_id="")
+        }
         live = _wake({use.device_id for use in uses})
         Event.objects.bulk_create(
-            [_use(endpoint, use, slots[use.slot_id]) for use in uses if use.slot_id in slots for endpoint in live[use.device_id]]
+            [
+                _use(endpoint, use, slots[use.slot_id])
+                for use in uses
+                if use.slot_id in slots
+                for endpoint in live[use.device_id]
+            ]
         )
     doorbell.ring()
 
@@ -167,4 +191,3 @@ UPDATE skill_endpoint AS e SET announced_digest = told.digest, version = e.versi
   not_before = now() + make_interval(secs => %(settling)s)
 FROM told WHERE e.id = told.id
 """
-

@@ -14,7 +14,9 @@ PROBE_SECONDS = 5
 def allowance(name: str) -> int:
     """How many requests may start now through the door NA, EU, FE or LWA. 0 while the breaker is open, 1 for a probe."""
     with connection.cursor() as cursor:
-        cursor.execute(_REFILL, {"name": name, "most": settings.GATEWAY_RATE, "limit": FAILURES_TO_OPEN, "probe": PROBE_SECONDS})
+        cursor.execute(
+            _REFILL, {"name": name, "most": settings.GATEWAY_RATE, "limit": FAILURES_TO_OPEN, "probe": PROBE_SECONDS}
+        )
         row = cursor.fetchone()
         if row is None:
             cursor.execute(
@@ -45,7 +47,16 @@ def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, 
                 [name],
             )
         elif failed:
-            cursor.execute(_FAIL, {"name": name, "failed": failed, "limit": FAILURES_TO_OPEN, "probe": PROBE_SECONDS, "trouble": trouble[:300]})
+            cursor.execute(
+                _FAIL,
+                {
+                    "name": name,
+                    "failed": failed,
+                    "limit": FAILURES_TO_OPEN,
+                    "probe": PROBE_SECONDS,
+                    "trouble": trouble[:300],
+                },
+            )
 
 
 def open_at_once(name: str, seconds: float, trouble: str) -> None:

@@ -24,7 +24,11 @@ from skill.models import Event
 
 LONGEST_BACK_OFF = 3600.0
 PARK_AFTER = timedelta(days=3)
-SLOW = {gateway.NotPermitted: 60.0, gateway.NotEnabledHere: 10.0, gateway.SkillDisabled: 30.0}  # seconds before the second attempt
+SLOW = {
+    gateway.NotPermitted: 60.0,
+    gateway.NotEnabledHere: 10.0,
+    gateway.SkillDisabled: 30.0,
+}  # seconds before the second attempt
 
 
 class OutOfTime(Exception):
@@ -96,7 +100,9 @@ async def tell(line: Line, jobs: list[Job]) -> list[Outcome]:
     try:
         await _announce(line, [outcome for outcome in outcomes.values() if outcome.job.device is not None])
         await asyncio.gather(*(_speak(line, outcome) for outcome in outcomes.values() if not _settled(outcome)))
-        await _delete(line, [outcome for outcome in outcomes.values() if outcome.job.device is None and not _settled(outcome)])
+        await _delete(
+            line, [outcome for outcome in outcomes.values() if outcome.job.device is None and not _settled(outcome)]
+        )
     except LinkEnded:
         return []
     return list(outcomes.values())
@@ -208,7 +214,9 @@ async def _report(line: Line, outcome: Outcome) -> None:
             outcome.whole = outcome.whole or (bool(levels) and levels <= set(keys))
         outcome.done.extend(keys)
     if job.daily_due or job.may_report:
-        outcome.done.extend(key for key in job.endpoint.changed if key not in properties and key != endpoints.DESCRIPTION)
+        outcome.done.extend(
+            key for key in job.endpoint.changed if key not in properties and key != endpoints.DESCRIPTION
+        )
     outcome.advance = job.daily_due
 
 
@@ -219,7 +227,9 @@ def _causes(job: Job, properties: dict[str, Json], levels: set[str]) -> list[tup
         return [("PERIODIC_POLL", [key for key in properties if key in levels or key in changed])]
     if not job.may_report:
         return []
-    return [(cause, [key for key in properties if changed.get(key) == cause]) for cause in dict.fromkeys(changed.values())]
+    return [
+        (cause, [key for key in properties if changed.get(key) == cause]) for cause in dict.fromkeys(changed.values())
+    ]
 
 
 async def _delete(line: Line, outcomes: list[Outcome]) -> None:

@@ -1,4 +1,5 @@
-"""The courier's door. It parses, asks handlers, and answers: always HTTP 200 with an Alexa answer to whoever is our courier."""
+"""Alexa's two doors. The courier's: it parses, asks handlers, and answers, always HTTP 200 with an Alexa answer to whoever is our
+courier. And the token endpoint of our OAuth server (what it gives and refuses stands in oauth.py)."""
 
 import json
 import logging
@@ -6,11 +7,13 @@ import time
 import uuid
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.http.request import UnreadablePostError
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
+from oauth2_provider.views import TokenView
 
 from skill import handlers
 from skill.alexa import messages
@@ -70,7 +73,12 @@ def _error(error: AlexaError, document: object) -> messages.Json:
     if _title(document) == "Alexa.Authorization.AcceptGrant":
         type_, namespace, endpoint_id = "ACCEPT_GRANT_FAILED", "Alexa.Authorization", None
     return messages.error_response(
-        str(uuid.uuid4()), type_, str(error), correlation_token=correlation_token, endpoint_id=endpoint_id, namespace=namespace
+        str(uuid.uuid4()),
+        type_,
+        str(error),
+        correlation_token=correlation_token,
+        endpoint_id=endpoint_id,
+        namespace=namespace,
     )
 
 
@@ -86,5 +94,22 @@ def _log(document: object, answer: messages.Json, started: float) -> None:
     event = answer["event"]
     outcome = event["payload"].get("type", "") if event["header"]["name"] == "ErrorResponse" else "ok"
     log.info(
-        "directive %s answer=%s outcome=%s ms=%d", _title(document), event["header"]["name"], outcome, (time.monotonic() - started) * 1000
+        "directive %s answer=%s outcome=%s ms=%d",
+        _title(document),
+        event["header"]["name"],
+        outcome,
+        (time.monotonic() - started) * 1000,
     )
+
+
+class TokenEndpoint(TokenView):
+    """POST /o/token/: codes and refresh tokens only; the library's other flows are closed. Our own trouble is 503, never a refusal."""
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.POST.get("grant_type") not in ("authorization_code", "refresh_token"):
+            return JsonResponse({"error": "unsupported_grant_type"}, status=400, headers={"Cache-Control": "no-store"})
+        try:
+            return self.authorization_flow_token_response(request, *args, **kwargs)
+        except DatabaseError:
+            log.exception("token endpoint: the database does not answer")
+            return JsonResponse({"error": "temporarily_unavailable"}, status=503, headers={"Cache-Control": "no-store"})

@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from portal import embedded
 
     folder = Path(os.environ["DATA_DIR"])
+    (folder / "static").mkdir()
     embedded.start(folder, fast=True)
     config.add_cleanup(lambda: _remove(folder))
 

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-BEANS = {"slot_id": "beans", "name": "Coffee beans", "sensor": "level", "measurement": "Percentage", "instance": "Beans.Hopper"}
+BEANS = {
+    "slot_id": "beans",
+    "name": "Coffee beans",
+    "sensor": "level",
+    "measurement": "Percentage",
+    "instance": "Beans.Hopper",
+}
 REPLENISHMENT_ID = "arn:alexa:smarthome:drs:sensor:6a1f0c52-93d4-4c0e-8a55-0d5b6f2f7711"
 
 
@@ -24,7 +30,11 @@ def crema(db: None) -> Any:
     from devices.models import DeviceModel
 
     model = DeviceModel.objects.create(
-        model_id="CREMA-20", name="Crema 20", manufacturer="Nordkap Home", description="Espresso machine by Nordkap Home", display_category="COFFEE_MAKER"
+        model_id="CREMA-20",
+        name="Crema 20",
+        manufacturer="Nordkap Home",
+        description="Espresso machine by Nordkap Home",
+        display_category="COFFEE_MAKER",
     )
     model.slots.create(replenishment_id=REPLENISHMENT_ID, **BEANS)
     return model

@@ -27,13 +27,20 @@ class Sensor:
 
 def capability(sensor: Sensor) -> Json:
     """The capability object; usage sensors have no properties at all (alexa reference 3)."""
-    body: Json = {"type": "AlexaInterface", "interface": INTERFACES[sensor.kind], "version": "3", "instance": sensor.instance}
+    body: Json = {
+        "type": "AlexaInterface",
+        "interface": INTERFACES[sensor.kind],
+        "version": "3",
+        "instance": sensor.instance,
+    }
     if sensor.kind == "level":
         body["properties"] = {"supported": [{"name": "level"}], "proactivelyReported": True, "retrievable": True}
     measurement = {"@type": sensor.measurement} | ({"unit": sensor.unit} if sensor.unit else {})
     return body | {
         "capabilityResources": {
-            "friendlyNames": [{"@type": "text", "value": {"text": text, "locale": locale}} for text, locale in sensor.names]
+            "friendlyNames": [
+                {"@type": "text", "value": {"text": text, "locale": locale}} for text, locale in sensor.names
+            ]
         },
         "configuration": {
             "measurement": measurement,

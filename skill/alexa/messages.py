@@ -8,7 +8,14 @@ from skill.alexa.errors import InvalidDirective
 
 Json = dict[str, Any]
 
-CAUSES = ("PHYSICAL_INTERACTION", "APP_INTERACTION", "PERIODIC_POLL", "RULE_TRIGGER", "VOICE_INTERACTION", "ALEXA_INTERACTION")
+CAUSES = (
+    "PHYSICAL_INTERACTION",
+    "APP_INTERACTION",
+    "PERIODIC_POLL",
+    "RULE_TRIGGER",
+    "VOICE_INTERACTION",
+    "ALEXA_INTERACTION",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ def parse(document: Any) -> Directive:
     header = _member(directive, "header", dict, "directive")
     payload = _member(directive, "payload", dict, "directive")
     if _member(header, "payloadVersion", str, "header") != "3":
-        raise InvalidDirective("payloadVersion must be \"3\".")
+        raise InvalidDirective('payloadVersion must be "3".')
     endpoint = directive.get("endpoint")
     if endpoint is not None and not isinstance(endpoint, dict):
         raise InvalidDirective("directive.endpoint must be an object.")
@@ -50,6 +57,8 @@ def _member(parent: Any, key: str, kind: type[Any], where: str) -> Any:
     value = parent.get(key) if isinstance(parent, dict) else None
     if not isinstance(value, kind):
         raise InvalidDirective(f"{where}.{key} is missing or not {'an object' if kind is dict else 'a string'}.")
+    if kind is str and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidDirective(f"{where}.{key} is not valid Unicode.")
     return value
 
 
@@ -115,20 +124,39 @@ def accept_grant_response(message_id: str) -> Json:
 def state_report(message_id: str, correlation_token: str | None, endpoint_id: str, properties: list[Json]) -> Json:
     """The answer to ReportState: every retrievable property (alexa reference 7.5)."""
     return event(
-        "Alexa", "StateReport", message_id, {}, correlation_token=correlation_token, endpoint_id=endpoint_id, context=properties
+        "Alexa",
+        "StateReport",
+        message_id,
+        {},
+        correlation_token=correlation_token,
+        endpoint_id=endpoint_id,
+        context=properties,
     )
 
 
-def change_report(message_id: str, token: str, endpoint_id: str, cause: str, changed: list[Json], others: list[Json]) -> Json:
+def change_report(
+    message_id: str, token: str, endpoint_id: str, cause: str, changed: list[Json], others: list[Json]
+) -> Json:
     """What changed and why, with everything else in the context; a property stands in one of the two (alexa reference 7.4)."""
     payload = {"change": {"cause": {"type": cause}, "properties": changed}}
     return event("Alexa", "ChangeReport", message_id, payload, endpoint_id=endpoint_id, token=token, context=others)
 
 
 def error_response(
-    message_id: str, type_: str, message: str, *, correlation_token: str | None = None, endpoint_id: str | None = None, namespace: str = "Alexa"
+    message_id: str,
+    type_: str,
+    message: str,
+    *,
+    correlation_token: str | None = None,
+    endpoint_id: str | None = None,
+    namespace: str = "Alexa",
 ) -> Json:
     """An error is an ordinary answer (alexa reference 7.7)."""
     return event(
-        namespace, "ErrorResponse", message_id, {"type": type_, "message": message}, correlation_token=correlation_token, endpoint_id=endpoint_id
+        namespace,
+        "ErrorResponse",
+        message_id,
+        {"type": type_, "message": message},
+        correlation_token=correlation_token,
+        endpoint_id=endpoint_id,
     )

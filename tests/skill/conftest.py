@@ -62,7 +62,12 @@ class Amazon:
     def tokens(self) -> dict[str, Any]:
         number = next(self.numbers)
         self.valid.add(f"Atza|{number}")
-        return {"access_token": f"Atza|{number}", "refresh_token": f"Atzr|{number}", "token_type": "bearer", "expires_in": 3600}
+        return {
+            "access_token": f"Atza|{number}",
+            "refresh_token": f"Atzr|{number}",
+            "token_type": "bearer",
+            "expires_in": 3600,
+        }
 
     async def _event(self, request: web.Request) -> web.Response:
         event = json.loads(await request.read())
@@ -75,7 +80,10 @@ class Amazon:
             answer = (401, "INVALID_ACCESS_TOKEN_EXCEPTION")
         if answer is not None:
             status, code = answer
-            body = {"header": {"namespace": "System", "name": "Exception", "messageId": "1"}, "payload": {"code": code, "description": "told so"}}
+            body = {
+                "header": {"namespace": "System", "name": "Exception", "messageId": "1"},
+                "payload": {"code": code, "description": "told so"},
+            }
             return web.json_response(body, status=status)
         self.events.append(event)
         return web.Response(status=202)
@@ -120,3 +128,9 @@ def linked(machine: Any, amazon: Amazon, transactional_db: None) -> Any:
     amazon.events.clear()
     amazon.attempts.clear()
     return grant
+
+
+@pytest.fixture(autouse=True)
+def no_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice ends when nothing is due, so that a test sees each back-off."""
+    monkeypatch.setattr("skill.delivery.LINGER_SECONDS", -1)

@@ -19,7 +19,9 @@ def reading(device: Any, value: float, sequence: int, slot: str = "beans") -> An
 def make_due(endpoints: Any, daily: bool = False) -> None:
     """As if the time had come."""
     long_ago = Now() - timedelta(minutes=1)
-    endpoints.filter(due_at__isnull=False).update(due_at=long_ago, not_before=None, **({"daily_at": long_ago} if daily else {}))
+    endpoints.filter(due_at__isnull=False).update(
+        due_at=long_ago, not_before=None, **({"daily_at": long_ago} if daily else {})
+    )
 
 
 def deliver_all() -> None:

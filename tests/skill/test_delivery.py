@@ -55,7 +55,12 @@ def test_a_reading_reaches_alexa_whole(linked: Any, machine: Any, amazon: Any) -
         },
     }
     assert report["context"]["properties"] == [
-        {"namespace": "Alexa.EndpointHealth", "name": "connectivity", "value": {"value": "OK"}, "uncertaintyInMilliseconds": 0}
+        {
+            "namespace": "Alexa.EndpointHealth",
+            "name": "connectivity",
+            "value": {"value": "OK"},
+            "uncertaintyInMilliseconds": 0,
+        }
     ]
     assert endpoint.lease is None
     assert endpoint.changed == {}
@@ -77,7 +82,9 @@ def test_level_zero_is_a_level(linked: Any, machine: Any, amazon: Any) -> None:
     assert levels(amazon.named("ChangeReport")[0]) == [0]
 
 
-def test_the_daily_report_repeats_an_unchanged_level_and_moves_along_the_grid(linked: Any, machine: Any, amazon: Any) -> None:
+def test_the_daily_report_repeats_an_unchanged_level_and_moves_along_the_grid(
+    linked: Any, machine: Any, amazon: Any
+) -> None:
     reading(machine, 50, 1)
     deliver_all()
     make_due(Endpoint.objects.all(), daily=True)
@@ -90,7 +97,9 @@ def test_the_daily_report_repeats_an_unchanged_level_and_moves_along_the_grid(li
     assert endpoint.due_at == endpoint.daily_at
 
 
-def test_a_machine_without_a_reading_says_nothing_and_is_not_asked_in_a_hot_loop(linked: Any, machine: Any, amazon: Any) -> None:
+def test_a_machine_without_a_reading_says_nothing_and_is_not_asked_in_a_hot_loop(
+    linked: Any, machine: Any, amazon: Any
+) -> None:
     make_due(Endpoint.objects.all(), daily=True)
     deliver_all()
     assert amazon.attempts == []
@@ -99,7 +108,9 @@ def test_a_machine_without_a_reading_says_nothing_and_is_not_asked_in_a_hot_loop
     assert endpoint.reported_at is None
 
 
-def test_a_silent_machine_is_still_reported_unreachable_with_its_last_level(linked: Any, machine: Any, amazon: Any) -> None:
+def test_a_silent_machine_is_still_reported_unreachable_with_its_last_level(
+    linked: Any, machine: Any, amazon: Any
+) -> None:
     reading(machine, 30, 1)
     deliver_all()
     type(machine).objects.filter(pk=machine.pk).update(online=False)
@@ -156,7 +167,9 @@ def test_the_claim_reads_what_is_said_after_it_holds_the_row(linked: Any, machin
     claimed = claims.claim("NA", 10)
     reading(machine, 19, 2)
     (job,) = claims.load(claimed)[linked.pk][1]
-    assert job.device.inventories.all()[0].value == 19  # a newer level under an older version: it will be looked at again
+    assert (
+        job.device.inventories.all()[0].value == 19
+    )  # a newer level under an older version: it will be looked at again
     assert job.version < Endpoint.objects.get().version
 
 
@@ -187,8 +200,13 @@ def test_eight_workers_at_once_claim_each_endpoint_once(linked: Any, machine: An
     assert sorted(taken) == sorted(Endpoint.objects.filter(due_at__isnull=False).values_list("pk", flat=True))
 
 
-@pytest.mark.parametrize(("status", "code"), [(429, "THROTTLING_EXCEPTION"), (500, "INTERNAL_SERVICE_EXCEPTION"), (503, "SERVICE_UNAVAILABLE_EXCEPTION")])
-def test_overload_backs_off_and_a_new_reading_does_not_bypass_it(linked: Any, machine: Any, amazon: Any, status: int, code: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, "THROTTLING_EXCEPTION"), (500, "INTERNAL_SERVICE_EXCEPTION"), (503, "SERVICE_UNAVAILABLE_EXCEPTION")],
+)
+def test_overload_backs_off_and_a_new_reading_does_not_bypass_it(
+    linked: Any, machine: Any, amazon: Any, status: int, code: str
+) -> None:
     amazon.script = lambda event: (status, code)
     reading(machine, 20, 1)
     delivery.deliver(5)
@@ -311,7 +329,9 @@ def test_other_403s_keep_the_link(linked: Any, machine: Any, amazon: Any, code: 
 def test_a_late_answer_to_an_old_generation_changes_nothing(linked: Any, machine: Any, amazon: Any, alice: Any) -> None:
     def link_again_meanwhile(form: dict[str, str]) -> Any:
         if form["grant_type"] == "refresh_token":
-            worker = threading.Thread(target=lambda: (linking.accept_grant(alice, "code-2", "NA"), connections.close_all()))
+            worker = threading.Thread(
+                target=lambda: (linking.accept_grant(alice, "code-2", "NA"), connections.close_all())
+            )
             worker.start()
             return _after(worker)
         return None
@@ -373,7 +393,9 @@ def test_a_region_that_is_down_starves_nobody(linked: Any, machine: Any, bob: An
 
 def test_a_use_is_told_once_in_order_and_resent_with_its_id(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:
     pods(crema)
-    amazon.script = lambda event: (503, "SERVICE_UNAVAILABLE_EXCEPTION") if event["event"]["header"]["name"] == "InventoryConsumed" else None
+    amazon.script = lambda event: (
+        (503, "SERVICE_UNAVAILABLE_EXCEPTION") if event["event"]["header"]["name"] == "InventoryConsumed" else None
+    )
     for sequence in (1, 2, 3):
         reading(machine, sequence, sequence, slot="pods")
     reading(machine, 80, 1)
@@ -395,14 +417,18 @@ def test_a_use_is_told_once_in_order_and_resent_with_its_id(linked: Any, machine
 
 def test_a_refused_use_is_parked_and_its_followers_go_on(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:
     pods(crema)
-    amazon.script = lambda event: (400, "INVALID_REQUEST_EXCEPTION") if event["event"]["payload"].get("usage", {}).get("value") == 1 else None
+    amazon.script = lambda event: (
+        (400, "INVALID_REQUEST_EXCEPTION") if event["event"]["payload"].get("usage", {}).get("value") == 1 else None
+    )
     reading(machine, 1, 1, slot="pods")
     reading(machine, 2, 2, slot="pods")
     deliver_all()
     assert [event.status for event in Event.objects.order_by("pk")] == ["parked", "sent"]
 
 
-def test_a_reading_that_is_rolled_back_leaves_no_event_and_no_ring(linked: Any, machine: Any, crema: Any, silent_doorbell: list[str]) -> None:
+def test_a_reading_that_is_rolled_back_leaves_no_event_and_no_ring(
+    linked: Any, machine: Any, crema: Any, silent_doorbell: list[str]
+) -> None:
     from django.db import transaction
 
     pods(crema)
@@ -416,9 +442,13 @@ def test_a_reading_that_is_rolled_back_leaves_no_event_and_no_ring(linked: Any, 
     assert silent_doorbell == []
 
 
-def test_a_crash_between_answer_and_settling_sends_again_after_the_lease(linked: Any, machine: Any, amazon: Any, monkeypatch: Any) -> None:
+def test_a_crash_between_answer_and_settling_sends_again_after_the_lease(
+    linked: Any, machine: Any, amazon: Any, monkeypatch: Any
+) -> None:
     reading(machine, 20, 1)
-    monkeypatch.setattr(delivery.claims, "settle", lambda outcomes: (_ for _ in ()).throw(RuntimeError("killed")) if outcomes else 0)
+    monkeypatch.setattr(
+        delivery.claims, "settle", lambda outcomes: (_ for _ in ()).throw(RuntimeError("killed")) if outcomes else 0
+    )
     with pytest.raises(RuntimeError):
         delivery.deliver(2)
     monkeypatch.undo()
@@ -431,5 +461,10 @@ def test_a_crash_between_answer_and_settling_sends_again_after_the_lease(linked:
 
 def pods(crema: Any) -> None:
     crema.slots.create(
-        slot_id="pods", name="Coffee pods", sensor="usage", measurement="Count", instance="Pod.Coffee", replenishment_id="arn:alexa:pods"
+        slot_id="pods",
+        name="Coffee pods",
+        sensor="usage",
+        measurement="Count",
+        instance="Pod.Coffee",
+        replenishment_id="arn:alexa:pods",
     )

@@ -16,14 +16,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--client-id", default="alexa", help="Client ID to give to Amazon (default: %(default)s).")
         parser.add_argument("--vendor-id", help="Your Amazon vendor ID (default: the setting ALEXA_VENDOR_ID).")
-        parser.add_argument("--pkce", action="store_true", help="Demand PKCE: set it as the switch stands in the console.")
-        parser.add_argument("--redirect-uri", action="append", default=[], help="A further redirect address, for app-to-app linking.")
-        parser.add_argument("--new-secret", action="store_true", help="The client exists: give it a new secret; the old one ends at once.")
+        parser.add_argument(
+            "--pkce", action="store_true", help="Demand PKCE: set it as the switch stands in the console."
+        )
+        parser.add_argument(
+            "--redirect-uri", action="append", default=[], help="A further redirect address, for app-to-app linking."
+        )
+        parser.add_argument(
+            "--new-secret",
+            action="store_true",
+            help="The client exists: give it a new secret; the old one ends at once.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         client = Application.objects.filter(client_id=options["client_id"]).first()
         if client and not options["new_secret"]:
-            raise CommandError(f"The client {client.client_id!r} exists; its secret cannot be shown again. --new-secret makes another.")
+            raise CommandError(
+                f"The client {client.client_id!r} exists; its secret cannot be shown again. --new-secret makes another."
+            )
         vendor = options["vendor_id"] or settings.ALEXA_VENDOR_ID
         secret = generate_client_secret()
         client = client or Application(client_id=options["client_id"])

@@ -1,0 +1,375 @@
+"""Our OAuth2 server as Alexa uses it, through its real addresses; and the attacks on it."""
+
+import base64
+import hashlib
+import threading
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.utils import timezone
+from oauth2_provider.models import AccessToken, Grant, RefreshToken
+
+from skill import oauth
+from skill.alexa.errors import AlexaError, ExpiredCredential
+from skill.models import Application
+
+SECRET = "a-long-random-secret-of-our-own-making"
+REDIRECT = "https://layla.amazon.com/api/skill/link/M1VENDOR"
+VERIFIER = "v" * 64
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alexa(db: None) -> Application:
+    return Application.objects.create(
+        name="Alexa",
+        client_id="alexa",
+        client_secret=SECRET,
+        client_type="confidential",
+        authorization_grant_type="authorization-code",
+        redirect_uris=" ".join(oauth.redirect_addresses("M1VENDOR")),
+    )
+
+
+@pytest.fixture
+def browser(alice: Any) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+def consent(browser: Client, **changes: str) -> Any:
+    """What the customer's browser sends when she clicks Allow; the answer."""
+    query = {
+        "response_type": "code",
+        "client_id": "alexa",
+        "redirect_uri": REDIRECT,
+        "scope": "alexa",
+        "state": "opaque",
+    } | changes
+    query = {key: value for key, value in query.items() if value}
+    page = browser.get("/o/authorize/", query)
+    if page.status_code != 200:
+        return page
+    return browser.post("/o/authorize/?" + urlencode(query), query | {"allow": "Authorize"})
+
+
+def code_of(answer: Any) -> str:
+    assert answer.status_code == 302, answer.content
+    return parse_qs(urlsplit(answer["Location"]).query)["code"][0]
+
+
+def redeem(code: str, how: str = "form", **changes: str) -> Any:
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT} | changes
+    return post_token(form, how)
+
+
+def renew(refresh_token: str, how: str = "form") -> Any:
+    return post_token({"grant_type": "refresh_token", "refresh_token": refresh_token}, how)
+
+
+def post_token(form: dict[str, str], how: str, secret: str = SECRET, client_id: str = "alexa") -> Any:
+    headers = {}
+    if how == "basic":
+        headers = {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
+    else:
+        form = form | {"client_id": client_id, "client_secret": secret}
+    return Client().post(
+        "/o/token/", urlencode(form), content_type="application/x-www-form-urlencoded", headers=headers
+    )
+
+
+def works(token: str) -> bool:
+    try:
+        oauth.customer(token)
+    except AlexaError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("how", ["form", "basic"])
+def test_the_whole_way(alexa: Application, browser: Client, alice: Any, how: str) -> None:
+    answer = redeem(code_of(consent(browser)), how)
+    body = answer.json()
+    assert answer.status_code == 200
+    assert body["token_type"] == "Bearer"
+    assert body["expires_in"] == 3600
+    assert oauth.customer(body["access_token"]) == alice
+    renewed = renew(body["refresh_token"], how).json()
+    assert oauth.customer(renewed["access_token"]) == alice
+    assert renewed["refresh_token"] == body["refresh_token"], "the refresh token must not rotate"
+    assert works(body["access_token"]), "an earlier access token lives until it runs out"
+
+
+@pytest.mark.parametrize("address", oauth.redirect_addresses("M1VENDOR"))
+def test_all_three_redirect_addresses(alexa: Application, browser: Client, address: str) -> None:
+    location = consent(browser, redirect_uri=address)["Location"]
+    assert location.startswith(address + "?")
+    assert redeem(code_of(consent(browser, redirect_uri=address)), redirect_uri=address).status_code == 200
+
+
+@pytest.mark.parametrize("state", ["x", "a b+c/d=é&%", "s" * 3000])
+def test_state_comes_back_unchanged(alexa: Application, browser: Client, state: str) -> None:
+    assert parse_qs(urlsplit(consent(browser, state=state)["Location"]).query)["state"] == [state]
+
+
+def test_tokens_are_hashed_at_rest(alexa: Application, browser: Client) -> None:
+    body = redeem(code_of(consent(browser))).json()
+    renewed = renew(body["refresh_token"]).json()
+    with connection.cursor() as cursor:
+        for table in (
+            "oauth2_provider_accesstoken",
+            "oauth2_provider_refreshtoken",
+            "skill_application",
+            "skill_redeemedcode",
+        ):
+            cursor.execute(f"SELECT coalesce(string_agg(t::text, ' '), '') FROM {table} t")
+            text = cursor.fetchone()[0]
+            for secret in (body["access_token"], body["refresh_token"], renewed["access_token"], SECRET):
+                assert secret not in text, table
+
+
+def test_refresh_tokens_do_not_expire_by_age(alexa: Application, browser: Client) -> None:
+    body = redeem(code_of(consent(browser))).json()
+    long_ago = timezone.now() - timedelta(days=4000)
+    RefreshToken.objects.update(created=long_ago)
+    AccessToken.objects.update(created=long_ago, expires=long_ago)
+    oauth.forget_expired()
+    assert works(renew(body["refresh_token"]).json()["access_token"])
+
+
+def test_an_expired_access_token_says_so(alexa: Application, browser: Client) -> None:
+    token = redeem(code_of(consent(browser))).json()["access_token"]
+    AccessToken.objects.update(expires=timezone.now())
+    with pytest.raises(ExpiredCredential):
+        oauth.customer(token)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_renewals_at_once_all_work(alexa: Application, browser: Client) -> None:
+    refresh_token = redeem(code_of(consent(browser))).json()["refresh_token"]
+    answers: list[Any] = []
+    ready = threading.Barrier(4)
+
+    def alexas_machine() -> None:
+        ready.wait()
+        answers.append(renew(refresh_token))
+        connections.close_all()
+
+    machines = [threading.Thread(target=alexas_machine) for _ in range(4)]
+    [machine.start() for machine in machines]
+    [machine.join() for machine in machines]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    tokens = {answer.json()["access_token"] for answer in answers}
+    assert len(tokens) == 4
+    assert all(works(token) for token in tokens)
+
+
+def test_a_lost_answer_does_no_harm(alexa: Application, browser: Client) -> None:
+    refresh_token = redeem(code_of(consent(browser))).json()["refresh_token"]
+    renew(refresh_token)
+    assert works(renew(refresh_token).json()["access_token"])
+
+
+def test_a_deactivated_customer_is_out_at_once(alexa: Application, browser: Client, alice: Any) -> None:
+    code = code_of(consent(browser))
+    body = redeem(code_of(consent(browser))).json()
+    alice.is_active = False
+    alice.save()
+    assert not works(body["access_token"])
+    assert renew(body["refresh_token"]).json()["error"] == "invalid_grant"
+    assert redeem(code).json()["error"] == "invalid_grant"
+
+
+class TestPkce:
+    def test_s256_is_checked(self, alexa: Application, browser: Client) -> None:
+        code = code_of(consent(browser, code_challenge=CHALLENGE, code_challenge_method="S256"))
+        assert redeem(code, code_verifier="w" * 64).json()["error"] == "invalid_grant"
+        assert redeem(code).status_code == 400
+        assert redeem(code, code_verifier=VERIFIER).status_code == 200
+
+    @pytest.mark.parametrize("method", ["plain", "", "S512"])
+    def test_plain_is_refused_before_the_customer_is_asked(
+        self, alexa: Application, browser: Client, method: str
+    ) -> None:
+        answer = consent(browser, code_challenge=VERIFIER, code_challenge_method=method)
+        assert answer.status_code == 302
+        assert "error=invalid_request" in answer["Location"]
+        assert not Grant.objects.exists()
+
+    def test_a_verifier_without_a_challenge_is_refused(self, alexa: Application, browser: Client) -> None:
+        assert redeem(code_of(consent(browser)), code_verifier=VERIFIER).json()["error"] == "invalid_grant"
+
+    def test_a_client_that_must_use_it(self, alexa: Application, browser: Client) -> None:
+        alexa.pkce_required = True
+        alexa.save()
+        assert "error=invalid_request" in consent(browser)["Location"]
+        code = code_of(consent(browser, code_challenge=CHALLENGE, code_challenge_method="S256"))
+        assert redeem(code, code_verifier=VERIFIER).status_code == 200
+
+
+class TestAttacks:
+    def test_a_code_used_twice_revokes_what_it_gave(self, alexa: Application, browser: Client) -> None:
+        code = code_of(consent(browser))
+        body = redeem(code).json()
+        renewed = renew(body["refresh_token"]).json()
+        assert redeem(code).json()["error"] == "invalid_grant"
+        assert not works(body["access_token"])
+        assert not works(renewed["access_token"])
+        assert renew(body["refresh_token"]).json()["error"] == "invalid_grant"
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_code_used_by_two_at_once_serves_at_most_one(self, alexa: Application, browser: Client) -> None:
+        code = code_of(consent(browser))
+        answers: list[Any] = []
+        ready = threading.Barrier(2)
+
+        def redeem_it() -> None:
+            ready.wait()
+            answers.append(redeem(code))
+            connections.close_all()
+
+        both = [threading.Thread(target=redeem_it) for _ in range(2)]
+        [one.start() for one in both]
+        [one.join() for one in both]
+        assert sorted(answer.status_code for answer in answers) == [200, 400]
+
+    def test_a_code_of_another_client(self, alexa: Application, browser: Client) -> None:
+        Application.objects.create(
+            client_id="mallory",
+            client_secret=SECRET,
+            client_type="confidential",
+            authorization_grant_type="authorization-code",
+            redirect_uris=REDIRECT,
+        )
+        code = code_of(consent(browser))
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+        assert post_token(form, "form", client_id="mallory").json()["error"] == "invalid_grant"
+        assert redeem(code).status_code == 200
+
+    def test_a_code_for_another_redirect_address(self, alexa: Application, browser: Client) -> None:
+        other = oauth.redirect_addresses("M1VENDOR")[0]
+        assert redeem(code_of(consent(browser)), redirect_uri=other).status_code == 400
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "https://evil.example/cb",
+            REDIRECT + "/../x",
+            REDIRECT + "?x=1",
+            "http://layla.amazon.com/api/skill/link/M1VENDOR",
+            "javascript:alert(1)",
+            REDIRECT + "X",
+        ],
+    )
+    def test_a_wrong_redirect_address_is_shown_and_not_followed(
+        self, alexa: Application, browser: Client, address: str
+    ) -> None:
+        answer = consent(browser, redirect_uri=address)
+        assert answer.status_code == 400
+        assert "Location" not in answer
+
+    def test_an_unknown_client_is_shown_and_not_followed(self, alexa: Application, browser: Client) -> None:
+        answer = consent(browser, client_id="nobody")
+        assert answer.status_code == 400
+        assert "Location" not in answer
+
+    @pytest.mark.parametrize("how", ["form", "basic"])
+    def test_a_wrong_secret(self, alexa: Application, browser: Client, how: str) -> None:
+        code = code_of(consent(browser))
+        answer = post_token(
+            {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}, how, secret="guess"
+        )
+        assert answer.status_code == 401
+        assert answer.json()["error"] == "invalid_client"
+
+    def test_consent_cannot_be_forged(self, alexa: Application, alice: Any) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(alice)
+        answer = browser.post(
+            "/o/authorize/",
+            {"client_id": "alexa", "allow": "Authorize", "redirect_uri": REDIRECT, "response_type": "code"},
+        )
+        assert answer.status_code == 403
+        assert not Grant.objects.exists()
+
+    def test_consent_cannot_be_framed(self, alexa: Application, browser: Client) -> None:
+        page = browser.get(
+            "/o/authorize/", {"response_type": "code", "client_id": "alexa", "redirect_uri": REDIRECT, "scope": "alexa"}
+        )
+        assert page["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in page["Content-Security-Policy"]
+
+    @pytest.mark.parametrize(
+        "grant_type", ["password", "client_credentials", "implicit", "", "urn:ietf:params:oauth:grant-type:device_code"]
+    )
+    def test_other_grants_are_closed(self, alexa: Application, alice: Any, grant_type: str) -> None:
+        form = {
+            "grant_type": grant_type,
+            "username": alice.email,
+            "password": "correct horse battery",
+            "scope": "alexa",
+        }
+        assert 400 <= post_token(form, "form").status_code < 500
+        assert not AccessToken.objects.exists()
+
+    def test_the_implicit_answer_is_closed(self, alexa: Application, browser: Client) -> None:
+        assert "access_token" not in consent(browser, response_type="token").get("Location", "")
+
+    def test_denied(self, alexa: Application, browser: Client) -> None:
+        query = {
+            "response_type": "code",
+            "client_id": "alexa",
+            "redirect_uri": REDIRECT,
+            "scope": "alexa",
+            "state": "s",
+        }
+        answer = browser.post("/o/authorize/?" + urlencode(query), query)
+        assert answer["Location"].startswith(REDIRECT)
+        assert "error=access_denied" in answer["Location"]
+        assert "state=s" in answer["Location"]
+
+    def test_a_stranger_is_asked_to_sign_in_and_comes_back(self, alexa: Application) -> None:
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": "alexa",
+                "redirect_uri": REDIRECT,
+                "scope": "alexa",
+                "state": "s" * 2000,
+            }
+        )
+        answer = Client().get("/o/authorize/?" + query)
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/accounts/login/?next=")
+
+    @pytest.mark.parametrize("which", ["refresh_token", "access_token", "renewed"])
+    def test_revoking_ends_everything(self, alexa: Application, browser: Client, which: str) -> None:
+        body = redeem(code_of(consent(browser))).json()
+        body["renewed"] = renew(body["refresh_token"]).json()["access_token"]
+        form = {"token": body[which], "client_id": "alexa", "client_secret": SECRET}
+        assert Client().post("/o/revoke_token/", form).status_code == 200
+        assert not works(body["access_token"])
+        assert not works(body["renewed"])
+        assert renew(body["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_create_alexa_client_prints_what_the_console_wants(db: None, capsys: Any) -> None:
+    from django.core.management import CommandError, call_command
+
+    call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-na")
+    printed = capsys.readouterr().out
+    client = Application.objects.get(client_id="alexa-na")
+    for line in ["/o/authorize/", "/o/token/", "alexa-na", *oauth.redirect_addresses("M1VENDOR")]:
+        assert line in printed
+    secret = next(line.split()[-1] for line in printed.splitlines() if "Your secret" in line)
+    assert len(secret) == 128
+    assert secret not in client.client_secret
+    with pytest.raises(CommandError, match="cannot be shown again"):
+        call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-na")

@@ -1,0 +1,99 @@
+"""The main job through every real process: link, brew, report, reorder, see the order. Nothing is faked; the sandbox plays Amazon."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.the_house import ALICE, STAFF, Browser, House, until
+
+pytestmark = pytest.mark.xdist_group("the house")
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with House(REPORT_PERIOD="25") as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def alice(house: House) -> Browser:
+    return Browser(house, *ALICE)
+
+
+def level(report: dict[str, Any]) -> float:
+    changed = report["request"]["event"]["payload"]["change"]["properties"]
+    return float(next(item["value"]["value"] for item in changed if item["name"] == "level"))
+
+
+def test_the_loop(house: House, alice: Browser) -> None:
+    link(house, alice)
+    machine_is_discovered(house)
+    each_reading_reaches_the_gateway_within_two_seconds(house)
+    the_daily_report_comes_at_rest(house)
+    three_low_reports_make_an_order(house)
+    the_customer_sees_the_order(house, alice)
+    staff_sees_everything(house)
+    assert house.violations() == []
+
+
+def link(house: House, alice: Browser) -> None:
+    consent = alice.get(house.act("link")["url"])
+    assert consent.status_code == 200, consent.text
+    back = alice.press(consent, allow="Authorize")
+    assert back.url.startswith(house.sandbox), back.url
+    until(lambda: house.state()["links"].get("household", {}).get("status") == "linked", 15, "the link")
+
+
+def machine_is_discovered(house: House) -> None:
+    (link,) = house.state()["links"].values()
+    (endpoint,) = link["endpoints"]
+    assert endpoint["endpoint"]["additionalAttributes"]["serialNumber"] == "CRM20-DEMO1"
+    assert "Alexa.InventoryLevelSensor" in [
+        capability["interface"] for capability in endpoint["endpoint"]["capabilities"]
+    ]
+    kinds = [entry["kind"] for entry in house.state()["wire"]]
+    assert "AcceptGrant" in kinds
+
+
+def each_reading_reaches_the_gateway_within_two_seconds(house: House) -> None:
+    until(house.reports, 10, "the first report")
+    for _ in range(3):
+        before = len(house.reports())
+        told = house.act("brew", cups=2)["device"]["level"]
+        until(lambda before=before: len(house.reports()) > before, 2, "the report of a brew")
+        assert level(house.reports()[-1]) == told
+
+
+def the_daily_report_comes_at_rest(house: House) -> None:
+    before = len(house.reports())
+    until(lambda: len(house.reports()) > before, 40, "the daily report")
+    report = house.reports()[-1]["request"]["event"]["payload"]
+    assert report["change"]["cause"] == {"type": "PERIODIC_POLL"}
+
+
+def three_low_reports_make_an_order(house: House) -> None:
+    while house.state()["device"]["level"] > 20:
+        house.act("brew", cups=2)
+    for _ in range(3):
+        before = len(house.reports())
+        house.act("brew", cups=1)
+        until(lambda before=before: len(house.reports()) > before, 5, "the report of a low level")
+    (order,) = until(lambda: house.state()["orders"], 10, "the order")
+    assert order["state"] == "placed"
+
+
+def the_customer_sees_the_order(house: House, alice: Browser) -> None:
+    until(lambda: "B0CREMABNS" in alice.get(f"{house.portal}/orders/").text, 15, "the order on the customer's page")
+    assert "B0CREMABNS" in alice.get(f"{house.portal}/devices/CRM20-DEMO1/").text
+
+
+def staff_sees_everything(house: House) -> None:
+    staff = Browser(house, *STAFF)
+    assert "OrderPlacedNotification" in staff.get(f"{house.portal}/admin/notifications/notification/").text
+    assert "CRM20-DEMO1" in staff.get(f"{house.portal}/admin/notifications/order/").text
+    assert "CRM20-DEMO1" in staff.get(f"{house.portal}/admin/skill/endpoint/").text
+    assert staff.get(f"{house.portal}/admin/notifications/message/").status_code == 200
+    links = staff.get(f"{house.portal}/admin/skill/alexagrant/")
+    assert "alice@example.com" in links.text
+    assert "Atz" not in links.text
