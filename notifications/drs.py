@@ -90,13 +90,8 @@ def parse(text: str, attributes: object = None) -> Notification:
     document, remarks = _unwrap(_read(text))
     info = _object(document, "notificationInfo")
     kind = _text(info, "notificationType", 128)
-    common = Notification(
-        kind,
-        _text(info, "notificationId", 255),
-        _instant(_text(info, "notificationTime", 40)),
-        _digest(document),
-        remarks=remarks,
-    )
+    known = _text(info, "notificationId", 255), _instant(_text(info, "notificationTime", 40)), _digest(document)
+    common = Notification(kind, *known, remarks=remarks)
     if kind in ABOUT_ORDERS + ABOUT_DEVICES:
         common = _with_device(common, document)
     return _with_order(common, document, attributes) if kind in ABOUT_ORDERS else common
@@ -128,9 +123,9 @@ def _with_device(common: Notification, document: dict[str, Any]) -> Notification
     product = _object(device, "productIdentifier")
     if "modelId" in product or len(product) != 1:
         return replace(common, serial_number=serial, model_id=_text(product, "modelId", 255))
-    (name,) = product  # quirk Q4
-    remarks = (*common.remarks, f"The model ID is called “{name[:40]}”.")
-    return replace(common, serial_number=serial, model_id=_text(product, name, 255), remarks=remarks)
+    (value,) = product.values()  # quirk Q4; the other name is never repeated, for it may hold anything
+    remarks = (*common.remarks, "The model ID goes by another name.")
+    return replace(common, serial_number=serial, model_id=_text({"modelId": value}, "modelId", 255), remarks=remarks)
 
 
 def _with_order(common: Notification, document: dict[str, Any], attributes: object) -> Notification:
@@ -200,9 +195,9 @@ def _object(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _text(document: Mapping[str, Any], name: str, longest: int) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:
-        raise Unreadable(f"{name[:40]} is missing or not text.")
+        raise Unreadable(f"{name} is missing or not text.")
     if len(value) > longest or _CONTROL.search(value):
-        raise Unreadable(f"{name[:40]} is too long or holds control characters.")
+        raise Unreadable(f"{name} is too long or holds control characters.")
     return value
 
 

@@ -1,0 +1,131 @@
+"""Messages out of their time, and orders whose machine or owner is somebody else's or nobody's yet."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from notifications import inbox, tasks
+from notifications.models import Message, Order, Topic
+from tests.notifications.signing_amazon import NOW, Amazon, dash
+from tests.notifications.test_inbox import COFFEE, send, snapshot
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("age", [timedelta(minutes=76), timedelta(days=30), timedelta(minutes=-6)])
+def test_a_message_out_of_its_time_is_held_until_a_person_says(
+    age: timedelta, door: Any, topic: Topic, amazon: Amazon, work: Any, rings: list[str]
+) -> None:
+    message = send(door, amazon, dash(), at=NOW - age)
+    assert (message.state, message.due_at) == (Message.State.HELD, None)
+    assert message.reason in inbox.HELD.values()
+    assert work() == 0
+    assert not Order.objects.exists()
+    inbox.replay(message)
+    work()
+    assert Order.objects.get().state == "PLACED"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("age", [timedelta(minutes=74), timedelta(minutes=-4)])
+def test_a_message_in_its_time_is_applied(age: timedelta, door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    send(door, amazon, dash(), at=NOW - age)
+    work()
+    assert Order.objects.get().state == "PLACED"
+
+
+@pytest.mark.django_db
+def test_a_message_from_the_future_is_freed_when_sns_repeats_it_in_its_time(
+    door: Any, topic: Topic, amazon: Amazon, set_clock: Any, work: Any
+) -> None:
+    message = amazon.message(json.dumps(dash()), at=NOW + timedelta(minutes=30))
+    assert door(message).status_code == 200
+    assert work() == 0
+    set_clock(NOW + timedelta(minutes=29))
+    assert door(message).status_code == 200
+    work()
+    assert Order.objects.get().state == "PLACED"
+    assert Message.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_replayed_capture_of_an_applied_message_does_nothing(
+    door: Any, topic: Topic, amazon: Amazon, set_clock: Any, work: Any
+) -> None:
+    message = amazon.message(json.dumps(dash()))
+    door(message)
+    work()
+    before = snapshot()
+    set_clock(NOW + timedelta(days=3))
+    assert door(message).status_code == 200
+    assert work() == 0
+    assert (snapshot(), Message.objects.get().state) == (before, Message.State.DONE)
+
+
+@pytest.mark.django_db
+def test_an_order_for_a_machine_that_is_not_registered_yet_finds_it_later(
+    door: Any, topic: Topic, amazon: Amazon, work: Any, request: Any
+) -> None:
+    send(door, amazon, dash())
+    work()
+    order = Order.objects.get()
+    assert (order.device, order.slot, order.serial_number, order.slot_name) == (None, None, "CRM20-0001", "beans")
+    assert tasks.find_devices() == 0
+    machine = request.getfixturevalue("machine")
+    assert tasks.find_devices() == 2
+    order.refresh_from_db()
+    assert (order.device, order.slot) == (machine, machine.device_model.slots.get())
+    assert tasks.find_devices() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("serial", ["crm20-0001", "CRM20-0001 ", "CRM20-0002"])
+def test_a_serial_number_is_compared_to_the_letter(
+    serial: str, door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any
+) -> None:
+    send(door, amazon, dash(serial=serial))
+    work()
+    assert Order.objects.get().device is None
+    tasks.find_devices()
+    assert Order.objects.get().device is None
+
+
+@pytest.mark.django_db
+def test_alice_sees_her_order_and_nobody_else_does(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, alice: Any, bob: Any, work: Any
+) -> None:
+    type(machine).objects.update(claimed_at=NOW - timedelta(days=1))
+    send(door, amazon, dash())
+    work()
+    assert [order.instance_id for order in Order.objects.shown_to(alice)] == [COFFEE]
+    assert not Order.objects.shown_to(bob).exists()
+
+
+@pytest.mark.django_db
+def test_who_buys_the_machine_second_hand_does_not_see_the_orders_of_its_first_owner(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, bob: Any, work: Any
+) -> None:
+    send(door, amazon, dash())
+    work()
+    type(machine).objects.update(owner=bob, claimed_at=NOW + timedelta(days=1))
+    assert not Order.objects.shown_to(bob).exists()
+
+
+@pytest.mark.django_db
+def test_the_way_from_the_door_to_the_row_takes_two_statements(
+    door: Any, topic: Topic, amazon: Amazon, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(2):
+        assert door(amazon.message(json.dumps(dash()))).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_model_id_under_a_name_that_cannot_be_stored(
+    door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any
+) -> None:
+    document = dash()
+    document["deviceInfo"]["productIdentifier"] = {"\x00": "CREMA-20"}
+    send(door, amazon, document)
+    work()
+    assert (Order.objects.get().device, Message.objects.get().state) == (machine, Message.State.DONE)
