@@ -93,11 +93,12 @@ class Validator(OAuth2Validator):
 
     def validate_code(self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
         """Also: a second use revokes what the first gave; a verifier needs a challenge; the customer must be active."""
-        if not super().validate_code(client_id, code, client, request, *args, **kwargs):
+        held = Grant.objects.select_for_update().filter(code=code, application=client).first()
+        if held is None:
             _revoke_what_it_gave(code, client)
             return False
-        challenged = Grant.objects.filter(code=code, application=client).exclude(code_challenge="").exists()
-        return bool(request.user.is_active) and (challenged or not request.code_verifier)
+        known = super().validate_code(client_id, code, client, request, *args, **kwargs)
+        return known and bool(request.user.is_active) and bool(held.code_challenge or not request.code_verifier)
 
     def validate_refresh_token(self, refresh_token: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
         return (
@@ -150,7 +151,7 @@ class Validator(OAuth2Validator):
 
 
 def _use_up(request: Any) -> None:
-    """Of two that bring the same code at once, one deletes it; the other stops here."""
+    """Of two that bring the same code at once, one holds it and deletes it; the other finds it gone."""
     if not Grant.objects.filter(code=request.code, application=request.client).delete()[0]:
         raise errors.InvalidGrantError(request=request)
 

@@ -7,7 +7,7 @@ import time
 import uuid
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.http.request import UnreadablePostError
 from django.utils.crypto import constant_time_compare
@@ -109,7 +109,8 @@ class TokenEndpoint(TokenView):
         if request.POST.get("grant_type") not in ("authorization_code", "refresh_token"):
             return JsonResponse({"error": "unsupported_grant_type"}, status=400, headers={"Cache-Control": "no-store"})
         try:
-            return self.authorization_flow_token_response(request, *args, **kwargs)
+            with transaction.atomic():  # what is checked (oauth.py locks it) is what is used up
+                return self.authorization_flow_token_response(request, *args, **kwargs)
         except DatabaseError:
             log.exception("token endpoint: the database does not answer")
             return JsonResponse({"error": "temporarily_unavailable"}, status=503, headers={"Cache-Control": "no-store"})

@@ -59,14 +59,20 @@ def _model() -> DeviceModel:
             "replenishment_id": "arn:alexa:smarthome:drs:sensor:6a1f0c52-93d4-4c0e-8a55-0d5b6f2f7711",
         },
     )
-    slot.products.get_or_create(marketplace="US", asin="B0CREMABNS", defaults={"title": "Nordkap espresso beans, 1 kg", "quantity": 1, "unit": "count"})
+    slot.products.get_or_create(
+        marketplace="US",
+        asin="B0CREMABNS",
+        defaults={"title": "Nordkap espresso beans, 1 kg", "quantity": 1, "unit": "count"},
+    )
     return model
 
 
 def _machine(model: DeviceModel, owner: User) -> None:
     serial = os.environ.get("DEVICE_SERIAL", "CRM20-DEMO1")
     if not Device.objects.filter(serial_number=serial).exists():
-        registry.register(serial, model, name="Kitchen espresso", key=settings.EMBEDDED_SECRETS["DEVICE_KEY"], claim_code=DEMO_CODE)
+        registry.register(
+            serial, model, name="Kitchen espresso", key=settings.EMBEDDED_SECRETS["DEVICE_KEY"], claim_code=DEMO_CODE
+        )
         registry.claim(owner, serial, DEMO_CODE)
 
 
