@@ -169,5 +169,5 @@ def _remember(message: Message, problem: Exception) -> None:
     Message.objects.filter(pk=message.pk, due_at__isnull=False).update(
         attempts=F("attempts") + 1,
         due_at=Now() + timedelta(seconds=pause),
-        error=f"{type(problem).__name__}: {problem}"[:500],
+        error=f"{type(problem).__name__}: {problem}"[:500].replace("\x00", ""),
     )
