@@ -17,10 +17,10 @@ from django.db.models.functions import Extract, Floor, RowNumber
 
 from devices.models import Device, Inventory, Reading, Slot
 from notifications.models import Order, OrderItem
+from portal.alexa_link import link_card
 from portal.charts import Chart, Point, step_chart
 from portal.levels import LOW_PERCENT, Level, level_of, plain
 from portal.models import User
-from skill import linking
 from skill.models import AlexaGrant, Endpoint
 
 HISTORY = timedelta(days=30)
@@ -101,7 +101,7 @@ def home(user: User, now: datetime) -> dict[str, Any]:
         "cards": cards,
         "low_cards": [card for card in cards if card.low],
         "orders": [order_card(order, now) for order in owned_orders(user)[:LATEST_ORDERS]],
-        "alexa_link": linking.active_grant(user),
+        "link": link_card(user),
         "low_percent": LOW_PERCENT,
     }
 
@@ -119,8 +119,8 @@ def device(found: Device, now: datetime) -> dict[str, Any]:
         "device": found,
         "slots": slot_histories(found, now),
         "orders": [order_card(order, now) for order in mine],
-        "alexa_link": (link := linking.active_grant(found.owner)),
-        "alexa": alexa_endpoint(found, link),
+        "link": link_card(found.owner),
+        "alexa": alexa_endpoint(found),
         "low_percent": LOW_PERCENT,
     }
 
@@ -133,12 +133,13 @@ def orders(user: User, now: datetime, page: str | None) -> dict[str, Any]:
 
 def account(user: User) -> dict[str, Any]:
     """What stands beside the form of the name."""
-    return {"alexa_link": linking.active_grant(user), "device_count": user.devices.count()}
+    return {"link": link_card(user)}
 
 
-def alexa_endpoint(found: Device, link: AlexaGrant | None) -> Endpoint | None:
-    """The device as the customer's Alexa knows it, with the time of her last report; None when she does not."""
-    return Endpoint.objects.live().filter(device=found, grant=link).first() if link else None
+def alexa_endpoint(found: Device) -> Endpoint | None:
+    """The device as its owner's Alexa knows it, with the time of her last report; None when she does not."""
+    active = AlexaGrant.State.ACTIVE
+    return Endpoint.objects.live().filter(device=found, grant__user=found.owner_id, grant__state=active).first()
 
 
 def device_cards(user: User) -> list[DeviceCard]:

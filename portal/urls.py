@@ -25,6 +25,7 @@ urlpatterns = [
     path("devices/<str:serial>/release/", views.release_device, name="release_device"),
     path("orders/", views.orders, name="orders"),
     path("account/", views.account, name="account"),
+    path("account/unlink/", views.unlink_alexa, name="unlink_alexa"),
     path("accounts/", include("allauth.account.urls")),
     path("o/", include(oauth)),
     path("skill/", include("skill.urls")),

@@ -22,7 +22,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from devices import registry
 from devices.models import SERIAL_PATTERN, Device
 from portal import pages
+from portal.alexa_link import link_card
 from portal.forms import AccountForm, AddDeviceForm, RenameForm
+from skill import linking
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,20 @@ def account(request: HttpRequest) -> HttpResponse:
         return redirect("account")
     context = {"form": form, **pages.account(request.user)}
     return render(request, "portal/account.html", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def unlink_alexa(request: HttpRequest) -> HttpResponse:
+    """GET asks whether the customer is sure; POST ends the link. Twice is harmless."""
+    linked = link_card(request.user).is_on
+    if request.method == "POST":
+        linking.unlink(request.user)
+        words = "Alexa is unlinked and is being told to forget your devices." if linked else "Alexa is not linked."
+        messages.success(request, words)
+    elif linked:
+        return render(request, "portal/unlink_alexa.html")
+    return redirect("account")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
