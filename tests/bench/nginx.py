@@ -1,0 +1,66 @@
+"""A gateway that costs next to nothing: nginx answering 202, at once or after 50 ms, and a token endpoint."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
+_CONF = """
+{modules}
+worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 300; client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location /v3/events {{ return 202; }}
+    {slow}
+    location /auth/o2/token {{
+      default_type application/json;
+      return 200 '{{"access_token": "Atza|bench", "refresh_token": "Atzr|bench", "token_type": "bearer", "expires_in": 3600}}';
+    }}
+  }}
+}}
+"""
+_SLOW = "location /slow/v3/events { echo_read_request_body; echo_sleep 0.05; echo_status 202; echo -n ''; }"
+
+
+@contextlib.contextmanager
+def gateway() -> Iterator[str]:
+    """Its address, for as long as the block lasts. /slow/v3/events answers after 50 ms where the echo module is there."""
+    binary = shutil.which("nginx") or "/usr/sbin/nginx"
+    folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
+    folder.chmod(0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    slow = has_slow()
+    modules = f"load_module {_ECHO};" if slow else ""
+    (folder / "conf").write_text(_CONF.format(folder=folder, port=port, modules=modules, slow=_SLOW if slow else ""))
+    process = subprocess.Popen([binary, "-p", str(folder), "-c", str(folder / "conf")])
+    try:
+        _wait(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_slow() -> bool:
+    return _ECHO.exists()
+
+
+def _wait(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("nginx does not answer")
