@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import uvloop
 from django.conf import settings
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 
 from skill import claims, gateway, linking, pace
 from skill.claims import Outcome
@@ -31,17 +31,27 @@ SLICE_SECONDS = 30.0
 TICK_SECONDS = 0.2
 SETTLE_AT = 500
 LINGER_SECONDS = 1.5
+SHORTEST_NAP = 0.05  # between two looks at a region that may not be talked to, however many come due
 WINDOW_PER_CONNECTION = 4
 
 
 def deliver(seconds: float = SLICE_SECONDS) -> bool:
     """Deliver what is due for at most `seconds` (plus the answers still out). True if more is due than was done.
 
-    Safe to run in as many processes as one likes. Raises nothing about single endpoints; a lost database ends the slice, and what
-    was claimed comes free when its lease ends.
+    Safe to run in as many processes as one likes; within one process the second call finds the first at work and returns. Raises
+    nothing about single endpoints; a lost database ends the slice, and what was claimed comes free when its lease ends.
     """
-    with _one_at_a_time:
-        return _runner().run(_Slice(seconds).run())
+    if not _one_at_a_time.acquire(blocking=False):
+        return False
+    try:
+        return bool(_runner().run(_Slice(seconds).run()))
+    finally:
+        _one_at_a_time.release()
+
+
+def stop_soon() -> None:
+    """This process is asked to end: claim nothing more, hear out what was said, settle it."""
+    _stopping.set()
 
 
 class _Slice:
@@ -53,24 +63,38 @@ class _Slice:
         self.tallies: dict[str, Tally] = defaultdict(Tally)
         self.counts: dict[str, int] = defaultdict(int)
         self.settled_at = time.monotonic()
+        self.more = False  # did the last look find something?
 
     async def run(self) -> bool:
         runner = _runner()
         self.http, self.db = runner.http(), runner.db
         self.slots = asyncio.Semaphore(settings.DELIVERY_CONNECTIONS)
         try:
-            while True:
-                claimed = await self._refill()
-                await self._collect()
-                await self._settle(force=not self.talks)
-                if not self.talks and self._is_over():
-                    return bool(claimed)
-                if not self.talks and not claimed and not await self._linger():
-                    return False
+            await self._work()
+            return self.more
         finally:
-            for talk in self.talks:
-                talk.cancel()
+            await self._clean_up()
+
+    async def _work(self) -> None:
+        while True:
+            claimed = await self._refill()
+            await self._collect()
+            await self._settle(force=not self.talks)
+            if self.talks:
+                continue
+            if self._is_over() or not (claimed or await self._linger()):
+                return
+
+    async def _clean_up(self) -> None:
+        """Whatever ended the slice: nothing goes on talking, what was answered is settled if it can be, and the connection to the
+        database is not kept: it may be what broke."""
+        for talk in self.talks:
+            talk.cancel()
+        await asyncio.gather(*self.talks, return_exceptions=True)
+        try:
+            await self._settle(force=True)
             await self.db(linking.finish_closing)
+        finally:
             await self.db(connections.close_all)
             self._log()
 
@@ -79,11 +103,11 @@ class _Slice:
         wait = await self.db(claims.next_due_in)
         if wait is None or wait > LINGER_SECONDS:
             return False
-        await asyncio.sleep(wait)
+        await asyncio.sleep(max(wait, SHORTEST_NAP))
         return True
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self.ends_at
+        return time.monotonic() >= self.ends_at or _stopping.is_set()
 
     async def _refill(self) -> int:
         """Claim when at least half of the window is free; how many endpoints it was."""
@@ -97,6 +121,7 @@ class _Slice:
                 line = Line(credentials, self.http, self.db, self.slots, start_by, self.tallies[region])
                 self.talks[asyncio.create_task(tell(line, jobs))] = len(jobs)
                 claimed += len(jobs)
+        self.more = claimed > 0
         return claimed
 
     async def _collect(self) -> None:
@@ -105,7 +130,12 @@ class _Slice:
         done, _ = await asyncio.wait(self.talks, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for talk in done:
             del self.talks[talk]
-            self.outcomes.extend(talk.result())
+            if isinstance(error := talk.exception(), OperationalError | InterfaceError):
+                raise error
+            if error is not None:  # the leases of these endpoints end by themselves
+                log.error("a talk broke off", exc_info=error)
+            else:
+                self.outcomes.extend(talk.result())
 
     async def _settle(self, force: bool) -> None:
         """Every 200 ms, or 500 outcomes, or when nothing is out any more."""
@@ -114,7 +144,8 @@ class _Slice:
         outcomes, self.outcomes = self.outcomes, []
         tallies, self.tallies = self.tallies, defaultdict(Tally)
         self.settled_at = time.monotonic()
-        await self.db(_settle, outcomes, tallies)
+        if outcomes or tallies:
+            await self.db(_settle, outcomes, tallies)
         for outcome in outcomes:
             self.counts[outcome.code or ("reported" if outcome.reported else "done")] += 1
 
@@ -133,13 +164,26 @@ def _claim(region: str, room: int) -> dict[int, Any]:
 
 
 def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:
-    settled = claims.settle(outcomes)
+    settled = _settle_all_that_can_be(outcomes)
     if settled < len(outcomes):
         log.warning("overran the lease of %d endpoints; others speak for them now", len(outcomes) - settled)
     for region, tally in tallies.items():
         pace.learn(
             region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx"
         )
+
+
+def _settle_all_that_can_be(outcomes: list[Outcome]) -> int:
+    """All in one statement; if the database refuses that because of one of them, one by one, and only that one is left to its lease."""
+    try:
+        return claims.settle(outcomes)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if len(outcomes) > 1:
+            return sum(_settle_all_that_can_be([outcome]) for outcome in outcomes)
+        log.error("endpoint %s cannot be settled", outcomes[0].job.endpoint.endpoint_id, exc_info=error)
+        return 0
 
 
 class _Runner:
@@ -171,6 +215,7 @@ class _Runner:
 
 
 _one_at_a_time = threading.Lock()
+_stopping = threading.Event()
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """A Device in Alexa's words: the one translator from the registry to messages. Reads, never writes."""
 
+import logging
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from skill.alexa import discovery, inventory
 from skill.alexa.errors import NoSuchEndpoint
 from skill.alexa.messages import Json
 
+log = logging.getLogger(__name__)
 CONNECTIVITY = "connectivity"
 DESCRIPTION = "description"
 
@@ -34,10 +36,18 @@ def owned_by(user: Any) -> QuerySet[Device]:
     return whole().filter(owner=user).order_by("claimed_at", "pk")[: discovery.MAX_ENDPOINTS]
 
 
+def announceable(user_id: Any) -> list[Device]:
+    """The same devices, with no more of them than delivery needs to know them by."""
+    devices = Device.objects.filter(owner=user_id).order_by("claimed_at", "pk")
+    return list(devices.only("ownership")[: discovery.MAX_ENDPOINTS])
+
+
 def find(user: Any, endpoint_id: str | None) -> Device:
     """The customer's device with this endpointId. Raises NoSuchEndpoint, the same for unknown and for somebody else's."""
     try:
         ownership = uuid.UUID(endpoint_id or "")
+        if str(ownership) != endpoint_id:
+            raise ValueError("another way to write an id that we never gave")
         return whole().get(owner=user, ownership=ownership)
     except (ValueError, ValidationError, Device.DoesNotExist) as error:
         raise NoSuchEndpoint("No such endpoint.") from error
@@ -48,13 +58,24 @@ def endpoint_id(device: Device) -> str:
     return str(device.ownership)
 
 
+def describe_all(devices: Iterable[Device]) -> list[Json]:
+    """The endpoint objects of these devices; one that cannot be described is left out and logged, and hides nobody else."""
+    described = []
+    for device in devices:
+        try:
+            described.append(describe(device))
+        except Exception:
+            log.exception("device %s cannot be described to Alexa", device.serial_number)
+    return described
+
+
 def describe(device: Device) -> Json:
     """The endpoint object of discovery."""
     model = device.device_model
     return discovery.endpoint(
         discovery.Appliance(
             endpoint_id=endpoint_id(device),
-            friendly_name=device.name,
+            friendly_name=discovery.friendly_name(device.name, model.name),
             manufacturer=model.manufacturer,
             model=model.name,
             description=model.description,

@@ -7,6 +7,9 @@ import logging
 import aiohttp
 from django.conf import settings
 
+from skill.quoting import quote
+from skill.wire import body_of
+
 log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 10
 
@@ -17,9 +20,9 @@ class GatewayError(Exception):
     retry = True
 
     def __init__(self, code: str, text: str = "") -> None:
-        super().__init__(f"{code}: {text}" if text else code)
-        self.code = code[:64]
-        self.text = text[:300]
+        self.code = quote(code, 64)
+        self.text = quote(text, 300)
+        super().__init__(f"{self.code}: {self.text}" if text else self.code)
 
 
 class TokenRejected(GatewayError):
@@ -77,7 +80,7 @@ async def post(http: aiohttp.ClientSession, region: str, token: str, event: dict
         async with http.post(
             settings.EVENT_GATEWAYS[region], data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
-            _read(answer.status, await answer.read())
+            _read(answer.status, await body_of(answer))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unavailable(type(error).__name__, "no answer") from error
 
@@ -102,5 +105,5 @@ def _said(body: bytes) -> tuple[str, str]:
     try:
         payload = json.loads(body)["payload"]
         return str(payload["code"]), str(payload.get("description", ""))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "", body[:300].decode(errors="replace")

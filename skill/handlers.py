@@ -1,12 +1,18 @@
 """One function per directive, and the table of them. A handler reads rows, asks the translator, and returns the whole answer."""
 
+import logging
 import uuid
 from collections.abc import Callable
+
+from django.db import DatabaseError, transaction
 
 from skill import endpoints, linking, oauth, outbox
 from skill.alexa import discovery, messages
 from skill.alexa.errors import InvalidDirective
 from skill.alexa.messages import Directive, Json
+from skill.models import AlexaGrant
+
+log = logging.getLogger(__name__)
 
 
 def handle(directive: Directive, region: str) -> Json:
@@ -20,10 +26,19 @@ def handle(directive: Directive, region: str) -> Json:
 def discover(directive: Directive, region: str) -> Json:
     """All devices of the customer; what was told is remembered, so that it is not announced again (alexa reference 2)."""
     customer = oauth.customer(directive.token)
-    told = [endpoints.describe(device) for device in endpoints.owned_by(customer)]
+    told = endpoints.describe_all(endpoints.owned_by(customer))
     if grant := linking.active_grant(customer, region):
-        outbox.discovered(grant, {item["endpointId"]: discovery.digest(item) for item in told})
+        _remember(grant, told)
     return discovery.discover_response(_id(), told)
+
+
+def _remember(grant: AlexaGrant, told: list[Json]) -> None:
+    """If it cannot be written down (somebody holds the rows), Alexa hears it all once more; that is no reason not to answer."""
+    try:
+        with transaction.atomic():
+            outbox.discovered(grant, {item["endpointId"]: discovery.digest(item) for item in told})
+    except DatabaseError as error:
+        log.warning("what was discovered is not remembered: %s", type(error).__name__)
 
 
 def accept_grant(directive: Directive, region: str) -> Json:

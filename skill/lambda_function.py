@@ -1,7 +1,9 @@
 """The courier in AWS Lambda: takes a directive from Alexa to the portal and the portal's answer back. Standard library only.
 
 It adds its region (that is how the portal knows the customer's) and the shared secret, keeps one connection, and stops early
-enough that Alexa always gets an Alexa answer. It never repeats a request: an AcceptGrant's code can be used once.
+enough that Alexa always gets an Alexa answer: the errand runs in a thread that is left behind when the time is over, because no
+time-out of a socket ends a name look-up, or an answer that comes byte by byte. It never repeats a request: an AcceptGrant's code
+can be used once.
 
 Environment: DIRECTIVE_URL (https://portal.example/skill/directive), COURIER_SECRET.
 """
@@ -9,14 +11,19 @@ Environment: DIRECTIVE_URL (https://portal.example/skill/directive), COURIER_SEC
 import http.client
 import json
 import os
+import select
+import threading
+import time
 import uuid
 from urllib.parse import urlsplit
 
 REGIONS = {"us-east-1": "NA", "eu-west-1": "EU", "us-west-2": "FE"}
 RESERVE = 1.0  # seconds kept back of what Lambda has left, to answer by ourselves
 LONGEST = 7.0  # Alexa waits 8 seconds
+IDLE = 20.0  # seconds; a connection kept longer may be closed by the portal just when it is used
 
-_kept = None
+_lock = threading.Lock()
+_kept = None  # (connection, when it was used last)
 
 
 def lambda_handler(event, context):
@@ -24,60 +31,91 @@ def lambda_handler(event, context):
     seconds = LONGEST
     if context is not None and hasattr(context, "get_remaining_time_in_millis"):
         seconds = max(0.5, min(LONGEST, context.get_remaining_time_in_millis() / 1000 - RESERVE))
-    try:
-        return _ask(json.dumps(event).encode(), seconds)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        print(json.dumps({"error": type(error).__name__, "directive": _name_of(event)}))  # noqa: T201  (Lambda's log)
+    errand = Errand(json.dumps(event).encode(), seconds)
+    errand.start()
+    errand.join(seconds)
+    errand.leave()
+    if errand.answer is None:
+        print(json.dumps({"error": errand.trouble, "directive": _name_of(event)}))  # noqa: T201  (Lambda's log)
         return _error(event)
+    return errand.answer
 
 
-def _ask(body, seconds):
-    """POST once; a kept connection that the portal closed in the meantime is noticed before, not after, sending."""
-    target = urlsplit(os.environ["DIRECTIVE_URL"])
-    connection = _connection(target, seconds)
-    try:
-        connection.request("POST", target.path, body, _headers())
-        answer = connection.getresponse()
-        text = answer.read()
-    except Exception:
-        _drop()
-        raise
+class NoAnswer(Exception):
+    """The portal answered, but not with an Alexa event."""
+
+
+class Errand(threading.Thread):
+    """One POST and its answer. Holds the kept connection while it is under way, and gives it back only if all went well in time."""
+
+    def __init__(self, body, seconds):
+        super().__init__(daemon=True)
+        self.body, self.seconds = body, seconds
+        self.answer, self.trouble, self.left = None, "no answer in time", False
+
+    def run(self):
+        connection = None
+        try:
+            target = urlsplit(os.environ["DIRECTIVE_URL"])
+            connection = _take(target, self.seconds)
+            answer = _ask(connection, target, self.body)
+        except Exception as error:  # whatever it is, Alexa gets an answer
+            if connection is not None:
+                connection.close()
+            self.trouble = (
+                str(error) if isinstance(error, NoAnswer) else type(error).__name__
+            )  # others may quote the secret
+        else:
+            self._done(connection, answer)
+
+    def _done(self, connection, answer):
+        global _kept
+        with _lock:
+            if self.left or _kept is not None:
+                connection.close()
+            else:
+                _kept = (connection, time.monotonic())
+            if not self.left:
+                self.answer = answer
+
+    def leave(self):
+        """What comes from now on is too late."""
+        with _lock:
+            self.left = True
+
+
+def _ask(connection, target, body):
+    """POST once. Raises what http.client raises, or NoAnswer for anything but an Alexa event."""
+    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    connection.request("POST", path, body, _headers())
+    answer = connection.getresponse()
+    text = answer.read()
     if answer.status != 200:
-        _drop()
-        raise ValueError(f"the portal answered {answer.status}")
+        raise NoAnswer(f"the portal answered {answer.status}")
     document = json.loads(text)
-    if not isinstance(document, dict) or "event" not in document:
-        raise ValueError("the portal's answer is no Alexa event")
+    if not isinstance(document, dict) or not isinstance(document.get("event"), dict):
+        raise NoAnswer("the portal's answer is no Alexa event")
     return document
 
 
-def _connection(target, seconds):
+def _take(target, seconds):
+    """The kept connection if it is still good, else a new one. That the portal closed it is noticed before, not after, sending."""
     global _kept
-    if _kept is not None and _is_stale(_kept):
-        _drop()
-    if _kept is None:
-        kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
-        _kept = kind(target.hostname, target.port, timeout=seconds)
-    _kept.timeout = seconds
-    if _kept.sock is not None:
-        _kept.sock.settimeout(seconds)
-    return _kept
+    with _lock:
+        kept, _kept = _kept, None
+    if kept is not None:
+        connection, used_at = kept
+        if connection.sock is not None and time.monotonic() - used_at < IDLE and not _is_closed(connection.sock):
+            connection.sock.settimeout(seconds)
+            return connection
+        connection.close()
+    kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
+    return kind(target.hostname, target.port, timeout=seconds)
 
 
-def _is_stale(connection):
+def _is_closed(sock):
     """A socket that is readable before we asked anything was closed by the other side."""
-    if connection.sock is None:
-        return False
-    import select
-
-    return bool(select.select([connection.sock], [], [], 0)[0])
-
-
-def _drop():
-    global _kept
-    if _kept is not None:
-        _kept.close()
-    _kept = None
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def _headers():
@@ -97,7 +135,7 @@ def _header_of(event):
 
 def _name_of(event):
     header, _ = _header_of(event)
-    return f"{header.get('namespace')}.{header.get('name')}"
+    return f"{header.get('namespace')}.{header.get('name')}"[:100]
 
 
 def _error(event):

@@ -4,7 +4,6 @@ Tokens are written, and a grant is closed, only WHERE generation = the one that 
 changes nothing. No transaction is open while Login with Amazon is asked.
 """
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,15 +12,15 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from devices.models import Device
-from skill import lwa, oauth, outbox, pace
+from skill import endpoints, lwa, oauth, outbox, pace
 from skill.alexa.errors import AcceptGrantFailed
 from skill.models import AlexaGrant, Endpoint, Event
+from skill.quoting import quote
 
 log = logging.getLogger(__name__)
 State = AlexaGrant.State
@@ -29,6 +28,7 @@ LIVE = (State.ACTIVE, State.CLOSING)
 REFRESH_AHEAD = timedelta(minutes=5)
 REFRESH_LEASE = timedelta(seconds=15)
 CLOSING_TIME = timedelta(minutes=10)
+LONGEST_WAIT = "2s"  # for a row that somebody else holds, while Alexa waits for our answer
 FIRST_REPORT_AFTER = 5  # seconds after AcceptGrant, unless Discover comes first
 
 Database = Callable[..., Awaitable[Any]]  # runs a function of ours in the thread that owns the database connection
@@ -51,6 +51,12 @@ class RefreshElsewhere(Exception):
     """Another worker is refreshing this grant, or has just done so: look again in two seconds."""
 
 
+class TokensLost(lwa.LwaError):
+    """No key of TOKEN_KEYS opens this link's tokens. Ours to mend (the key comes back, or the customer links again)."""
+
+    retry = True
+
+
 class GrantGone(Exception):
     """The grant was closed, or replaced by a newer AcceptGrant, meanwhile."""
 
@@ -64,7 +70,7 @@ def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
     if known := _accepted(user, region, code_hash):
         return known
     try:
-        tokens = asyncio.run(_exchange(code))
+        tokens = lwa.exchange_now(code)
     except lwa.LwaError as error:
         if known := _accepted(user, region, code_hash):  # the same code came twice at once, and the other was quicker
             return known
@@ -77,11 +83,6 @@ def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
     return grant
 
 
-async def _exchange(code: str) -> lwa.Tokens:
-    async with aiohttp.ClientSession() as http:
-        return await lwa.exchange(http, code)
-
-
 def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
     return AlexaGrant.objects.filter(user=user, region=region, code_hash=code_hash, state=State.ACTIVE).first()
 
@@ -89,13 +90,11 @@ def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
 @transaction.atomic
 def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> AlexaGrant:
     """The grant, active; grants of other regions dormant; endpoints of all the customer's devices, to be announced anew."""
-    type(user).objects.select_for_update().get(pk=user.pk)  # two AcceptGrants of one customer come one after the other
-    for other in (
-        AlexaGrant.objects.select_for_update()
-        .filter(user=user, state=State.ACTIVE)
-        .exclude(region=region)
-        .order_by("pk")
-    ):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
+    outbox.hold_customers([user.pk])
+    grants = AlexaGrant.objects.select_for_update(no_key=True).filter(user=user).order_by("pk")
+    for other in [grant for grant in grants if grant.state == State.ACTIVE and grant.region != region]:
         _silence(other)
         AlexaGrant.objects.filter(pk=other.pk).update(state=State.DORMANT, reason=f"Linked in region {region} since.")
     now = timezone.now()
@@ -107,8 +106,8 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> 
     grant, created = AlexaGrant.objects.get_or_create(user=user, region=region, defaults=fresh)
     if not created:
         AlexaGrant.objects.filter(pk=grant.pk).update(generation=F("generation") + 1, **fresh)
-        grant.refresh_from_db()
-    outbox.introduce(grant, Device.objects.filter(owner=user), settling=FIRST_REPORT_AFTER)
+        grant = AlexaGrant.objects.get(pk=grant.pk)
+    outbox.introduce(grant, endpoints.announceable(user), settling=FIRST_REPORT_AFTER)
     return grant
 
 
@@ -117,6 +116,8 @@ async def access_token(held: Credentials, http: aiohttp.ClientSession, db: Datab
 
     Raises RefreshElsewhere, GrantGone, or lwa.LwaError (after GrantRejected the grant is closed).
     """
+    if not held.refresh_token:
+        raise TokensLost("No key of TOKEN_KEYS opens the tokens of this link.")
     await db(_lease_refresh, held)
     try:
         tokens = await lwa.refresh(http, held.refresh_token)
@@ -127,9 +128,7 @@ async def access_token(held: Credentials, http: aiohttp.ClientSession, db: Datab
 
 
 def _lease_refresh(held: Credentials) -> None:
-    if not pace.allowance("LWA"):
-        raise lwa.LwaUnavailable("Login with Amazon is not asked at the moment: it failed too often.")
-    pace.spend("LWA", 1)
+    """First the lease, then the door: who may not refresh must not use up the one probe of an open breaker."""
     mine = AlexaGrant.objects.filter(
         Q(refresh_leased_until__isnull=True) | Q(refresh_leased_until__lt=Now()),
         pk=held.grant_id,
@@ -138,6 +137,10 @@ def _lease_refresh(held: Credentials) -> None:
     ).update(refresh_leased_until=Now() + REFRESH_LEASE)
     if not mine:
         raise RefreshElsewhere
+    if not pace.allowance("LWA"):
+        AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(refresh_leased_until=None)
+        raise lwa.LwaUnavailable("Login with Amazon is not asked at the moment: it failed too often.")
+    pace.spend("LWA", 1)
 
 
 def _refresh_failed(held: Credentials, error: lwa.LwaError) -> None:
@@ -148,8 +151,10 @@ def _refresh_failed(held: Credentials, error: lwa.LwaError) -> None:
     if isinstance(error, lwa.ClientRejected):
         log.error("Login with Amazon refuses our client id or secret: %s", error)
         pace.open_at_once("LWA", 60, str(error))
-    else:
+    elif isinstance(error, lwa.LwaUnavailable):
         pace.learn("LWA", failed=1, trouble=str(error))
+    else:  # it answers; what it refuses is the trouble of this link alone
+        pace.learn("LWA", answered=1)
     AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(
         refresh_leased_until=None, trouble=str(error)[:300]
     )
@@ -177,7 +182,7 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
     False if the grant is closed already or has moved on to another generation.
     """
     grant = (
-        AlexaGrant.objects.select_for_update()
+        AlexaGrant.objects.select_for_update(no_key=True)
         .filter(pk=grant_id, generation=generation)
         .exclude(state=State.CLOSED)
         .first()
@@ -187,7 +192,7 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
     _silence(grant)
     AlexaGrant.objects.filter(pk=grant_id).update(
         state=State.CLOSED,
-        reason=reason[:200],
+        reason=quote(reason, 200),
         access_token="",
         refresh_token="",
         closed_at=Now(),
@@ -215,14 +220,16 @@ def unlink(user: Any) -> None:
 
     What we gave to Alexa is revoked at once. If the deletions cannot be told in time, the link is closed all the same.
     """
+    outbox.hold_customers([user.pk])
     oauth.revoke_all(user)
-    for grant in AlexaGrant.objects.select_for_update().filter(user=user).exclude(state=State.CLOSED).order_by("pk"):
+    grants = AlexaGrant.objects.select_for_update(no_key=True).filter(user=user)
+    for grant in grants.exclude(state=State.CLOSED).order_by("pk"):
         if grant.state == State.DORMANT:
             close(grant.pk, grant.generation, "Unlinked by the customer.")
     AlexaGrant.objects.filter(user=user, state=State.ACTIVE).update(
         state=State.CLOSING, closing_until=Now() + CLOSING_TIME, reason="Unlinked by the customer."
     )
-    for grant in AlexaGrant.objects.filter(user=user, state=State.CLOSING):
+    for grant in AlexaGrant.objects.filter(user=user, state=State.CLOSING).order_by("pk"):
         outbox.withdraw(grant)
 
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 import aiohttp
 from django.conf import settings
 
+from skill import wire
+from skill.quoting import quote
+from skill.wire import body_of
+
 TIMEOUT = aiohttp.ClientTimeout(total=3)
+EXCHANGE_SECONDS = 4.0  # both attempts together: the directive must be answered in 6
+LONGEST_LIFE = 86400  # seconds; what is said beyond is not believed
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,20 @@ class LwaUnavailable(LwaError):
 _BY_ERROR = {"invalid_grant": GrantRejected, "invalid_client": ClientRejected, "unauthorized_client": ClientRejected}
 
 
+def exchange_now(code: str) -> Tokens:
+    """The same for a thread that waits: at most 4 seconds, over a connection of its own. Raises LwaError."""
+    try:
+        return wire.run(_exchange_alone(code), EXCHANGE_SECONDS)  # type: ignore[no-any-return]
+    except TimeoutError as error:
+        raise LwaUnavailable("Login with Amazon gave no answer in time.") from error
+
+
+async def _exchange_alone(code: str) -> Tokens:
+    """A kept connection could be a dead one, and a code is not sent twice."""
+    async with aiohttp.ClientSession() as http:
+        return await exchange(http, code)
+
+
 async def exchange(http: aiohttp.ClientSession, code: str) -> Tokens:
     """The tokens for AcceptGrant's code. One quick repetition, only if the connection could not even be made. Raises LwaError."""
     form = {"grant_type": "authorization_code", "code": code}
@@ -74,7 +94,7 @@ async def _ask(http: aiohttp.ClientSession, form: dict[str, str]) -> Tokens:
     form |= {"client_id": settings.ALEXA_CLIENT_ID, "client_secret": settings.ALEXA_CLIENT_SECRET}
     try:
         async with http.post(settings.LWA_TOKEN_URL, data=form, timeout=TIMEOUT, allow_redirects=False) as answer:
-            return _read(answer.status, await answer.read())
+            return _read(answer.status, await body_of(answer))
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -85,15 +105,26 @@ def _read(status: int, body: bytes) -> Tokens:
     """Branch on the status first: the error JSON of a refusal must never be stored over good tokens."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     said = document if isinstance(document, dict) else {}
     if status >= 500 or status == 429:
         raise LwaUnavailable(f"Login with Amazon answered {status}.")
     if status != 200:
-        words = f"{said.get('error', status)}: {said.get('error_description', '')}"[:300]
+        words = quote(f"{said.get('error', status)}: {said.get('error_description', '')}", 300)
         raise _BY_ERROR.get(str(said.get("error")), RequestRejected)(words)
-    access, seconds = said.get("access_token"), said.get("expires_in", 3600)
-    if not isinstance(access, str) or not access or not isinstance(seconds, int) or isinstance(seconds, bool):
+    access, renewal = said.get("access_token"), said.get("refresh_token") or ""
+    if not _is_token(access) or (renewal and not _is_token(renewal)):
         raise LwaUnavailable("Login with Amazon answered 200 without a token.")
-    return Tokens(access, str(said.get("refresh_token") or ""), seconds)
+    return Tokens(access, renewal, _seconds(said.get("expires_in")))
+
+
+def _is_token(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= 4096 and text.isascii() and text.isprintable()
+
+
+def _seconds(said: object) -> int:
+    try:
+        return min(max(int(said), 0), LONGEST_LIFE)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError, OverflowError):
+        return 3600

@@ -51,6 +51,13 @@ class Renewal(models.Model):
         return f"access token #{self.access_token_id} of refresh token #{self.refresh_token_id}"
 
 
+class AlexaGrantManager(models.Manager["AlexaGrant"]):
+    """Leaves the tokens where they are: who needs them says so, and a key that is missing hinders nothing else."""
+
+    def get_queryset(self) -> models.QuerySet["AlexaGrant"]:
+        return super().get_queryset().defer("access_token", "refresh_token")
+
+
 class AlexaGrant(models.Model):
     """What AcceptGrant gave us: the right to send one customer's events to one region (alexa reference 4 and 5)."""
 
@@ -78,8 +85,11 @@ class AlexaGrant(models.Model):
     reason = models.CharField(max_length=200, blank=True, help_text="Why it is not active, in words.")
     trouble = models.CharField(max_length=300, blank=True, help_text="What Login with Amazon said last, if it refused.")
 
+    objects = AlexaGrantManager()
+
     class Meta:
         verbose_name = "Alexa link"
+        indexes = [models.Index("closing_until", name="grant_closing", condition=Q(state="closing"))]
         constraints = [
             models.UniqueConstraint("user", "region", name="one_grant_per_region"),
             models.UniqueConstraint("user", condition=Q(state="active"), name="one_active_grant"),

@@ -1,17 +1,20 @@
 """What changed, written down for delivery: endpoints made due, events enqueued. Always inside the transaction of the cause; the ring
-comes after its commit. Locks Endpoint before Event, rows by id."""
+comes after its commit. Locks the customer, then Grant, then Endpoint, then Event; rows by id."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from devices.models import Device, Slot
 from devices.signals import InventoryChange
 from skill import doorbell, endpoints
 from skill.alexa import inventory
-from skill.models import AlexaGrant, Event
+from skill.models import AlexaGrant, Endpoint, Event
 
 
 def enqueue(changes: Iterable[InventoryChange]) -> None:
@@ -46,24 +49,48 @@ def mark_changed(device_ids: list[int], causes: dict[str, str]) -> None:
 def follow_ownership(device_ids: list[int]) -> None:
     """Make what Alexa knows follow who owns these devices: the former owner's endpoint goes, the new one's comes. Idempotent."""
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        grants = _hold_grants(device_ids)
         cursor.execute(_DISOWN, {"devices": device_ids})
-    for device in Device.objects.filter(pk__in=device_ids, owner__isnull=False).order_by("pk"):
-        if grant := AlexaGrant.objects.filter(user=device.owner_id, state=AlexaGrant.State.ACTIVE).first():
-            introduce(grant, [device])
+        for grant in grants:
+            introduce(grant, _unknown_to(grant))
     doorbell.ring()
+
+
+def hold_customers(user_ids: Iterable[int]) -> None:
+    """Inside a transaction: who owns what, and who is linked, does not change for these customers meanwhile. A claim and an
+    AcceptGrant at once would each miss the other, and the device would never be announced."""
+    rows = get_user_model().objects.select_for_update(no_key=True).filter(pk__in=user_ids)
+    list(rows.order_by("pk").values_list("pk"))
+
+
+def _hold_grants(device_ids: list[int]) -> list[AlexaGrant]:
+    """The active grants of the devices' owners and of those who knew them until now, locked."""
+    owners = Device.objects.filter(pk__in=device_ids, owner__isnull=False).values_list("owner", flat=True)
+    hold_customers(owned := list(owners))
+    former = list(Endpoint.objects.filter(device__in=device_ids, wanted=True).values_list("grant", flat=True))
+    grants = AlexaGrant.objects.select_for_update(no_key=True).filter(state=AlexaGrant.State.ACTIVE)
+    return list(grants.filter(Q(user__in=owned) | Q(pk__in=former)).order_by("pk"))
+
+
+def _unknown_to(grant: AlexaGrant) -> list[Device]:
+    """The customer's devices that Alexa should be told of and is not: a new one, or one that was beyond her limit until now."""
+    live = Endpoint.objects.filter(grant=grant, wanted=True, due_at__isnull=False)
+    known = set(live.values_list("endpoint_id", flat=True))
+    return [device for device in endpoints.announceable(grant.user_id) if endpoints.endpoint_id(device) not in known]
 
 
 def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0) -> None:
     """Make endpoints of these devices for the grant, or begin again with those that are there; due after `settling` seconds."""
-    rows = [(device.pk, endpoints.endpoint_id(device)) for device in devices]
+    rows = sorted((device.pk, endpoints.endpoint_id(device)) for device in devices)
+    params = {
+        "grant": grant.pk,
+        "region": grant.region,
+        "devices": [pk for pk, _ in rows],
+        "names": [name for _, name in rows],
+        "settling": settling,
+    }
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.executemany(
-            _INTRODUCE,
-            [
-                {"grant": grant.pk, "region": grant.region, "device": pk, "endpoint": name, "settling": settling}
-                for pk, name in sorted(rows)
-            ],
-        )
+        cursor.execute(_INTRODUCE, params)
     doorbell.ring()
 
 
@@ -93,6 +120,8 @@ def discovered(grant: AlexaGrant, digests: dict[str, str]) -> None:
         "settling": settings.REPORT_SETTLING,
     }
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '2s'")  # Alexa waits for our answer
+        AlexaGrant.objects.filter(pk=grant.pk).update(discovered_at=Now())
         cursor.execute(_DISCOVERED, params)
 
 
@@ -147,12 +176,12 @@ UPDATE skill_endpoint AS e SET
     SELECT jsonb_object_agg(k, jsonb_build_array(e.version + 1, c)) FROM unnest(%(keys)s::text[], %(causes)s::text[]) AS u(k, c)),
   due_at = least(e.due_at, greatest(now(), e.not_before, e.sent_at + make_interval(secs => %(pause)s)))
 FROM live WHERE e.id = live.id
-"""
+"""  # noqa: S608  (statements of ours, no values)
 _WAKE = f"""
 WITH live AS ({_LIVE})
 UPDATE skill_endpoint AS e SET version = e.version + 1, due_at = least(e.due_at, greatest(now(), e.not_before))
 FROM live WHERE e.id = live.id RETURNING e.id, e.device_id
-"""
+"""  # noqa: S608
 _DISOWN = """
 WITH former AS (
   SELECT e.id FROM skill_endpoint e JOIN skill_alexagrant g ON g.id = e.grant_id JOIN devices_device d ON d.id = e.device_id
@@ -171,23 +200,29 @@ WITH all_of_it AS (SELECT id FROM skill_endpoint WHERE grant_id = %(grant)s AND 
 UPDATE skill_endpoint AS e SET wanted = false, version = e.version + 1, due_at = now(), not_before = NULL
 FROM all_of_it WHERE e.id = all_of_it.id
 """
+# What was silent (the link was closed, or another region's) owed nothing meanwhile: its record begins again. What Alexa may know
+# already keeps a digest that equals none, so that it is announced again and, if it goes before that, deleted all the same.
 _INTRODUCE = """
 INSERT INTO skill_endpoint AS e (grant_id, region, device_id, endpoint_id, wanted, due_at, daily_at, version, changed, attempts,
                                  announced_digest, duty, last_code, last_text)
-VALUES (%(grant)s, %(region)s, %(device)s, %(endpoint)s, true, now() + make_interval(secs => %(settling)s), now(), 1,
-        '{"description": [1, ""]}', 0, '', 0, '', '')
+SELECT %(grant)s, %(region)s, new.device, new.name, true, now() + make_interval(secs => %(settling)s), now(), 1,
+       '{"description": [1, ""]}', 0, '', 0, '', ''
+FROM unnest(%(devices)s::bigint[], %(names)s::text[]) AS new(device, name)
 ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
   wanted = true, device_id = excluded.device_id, due_at = excluded.due_at, daily_at = excluded.daily_at, not_before = NULL,
   version = e.version + 1, changed = e.changed || jsonb_build_object('description', jsonb_build_array(e.version + 1, '')),
-  attempts = 0, announced_digest = '', lease = NULL, leased_until = NULL, last_code = '', last_text = ''
+  attempts = 0, announced_digest = CASE WHEN e.announced_digest = '' THEN '' ELSE 'unsure' END,
+  reported_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.reported_at END,
+  lease = NULL, leased_until = NULL, last_code = '', last_text = ''
 """
 _DISCOVERED = """
 WITH told AS (
-  SELECT e.id, u.digest FROM skill_endpoint e JOIN unnest(%(names)s::text[], %(digests)s::text[]) AS u(name, digest) ON u.name = e.endpoint_id
+  SELECT e.id, u.digest FROM skill_endpoint e
+  JOIN unnest(%(names)s::text[], %(digests)s::text[]) AS u(name, digest) ON u.name = e.endpoint_id
   WHERE e.grant_id = %(grant)s AND e.wanted AND e.due_at IS NOT NULL ORDER BY e.id FOR UPDATE OF e)
 UPDATE skill_endpoint AS e SET announced_digest = told.digest, version = e.version + 1,
   daily_at = CASE WHEN e.reported_at IS NULL THEN now() ELSE e.daily_at END,
-  due_at = CASE WHEN e.reported_at IS NULL THEN now() + make_interval(secs => %(settling)s) ELSE e.due_at END,
+  due_at = greatest(CASE WHEN e.reported_at IS NULL THEN now() ELSE e.due_at END, now() + make_interval(secs => %(settling)s)),
   not_before = now() + make_interval(secs => %(settling)s)
 FROM told WHERE e.id = told.id
 """

@@ -43,7 +43,8 @@ def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, 
             cursor.execute(_SLOW_DOWN, {"name": name})
         if answered or throttled:
             cursor.execute(
-                "UPDATE skill_gateway SET failures = 0, open_until = NULL, trouble = '' WHERE name = %s AND (failures > 0 OR open_until IS NOT NULL)",
+                "UPDATE skill_gateway SET failures = 0, open_until = NULL, trouble = ''"
+                " WHERE name = %s AND (failures > 0 OR open_until IS NOT NULL)",
                 [name],
             )
         elif failed:
@@ -63,8 +64,9 @@ def open_at_once(name: str, seconds: float, trouble: str) -> None:
     """Open the breaker without waiting for more failures: it cannot become better by trying (our secret is wrong)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE skill_gateway SET failures = greatest(failures, %s), open_until = now() + make_interval(secs => %s), trouble = %s WHERE name = %s",
-            [FAILURES_TO_OPEN, seconds, trouble[:300], name],
+            "UPDATE skill_gateway SET failures = greatest(failures, %s), trouble = %s,"
+            " open_until = now() + make_interval(secs => %s) WHERE name = %s",
+            [FAILURES_TO_OPEN, trouble[:300], seconds, name],
         )
 
 

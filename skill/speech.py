@@ -5,6 +5,7 @@ speaks for an endpoint while its lease lasts, so order needs no other mechanism.
 """
 
 import asyncio
+import logging
 import random
 import time
 import uuid
@@ -14,6 +15,7 @@ from datetime import timedelta
 
 import aiohttp
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from skill import claims, endpoints, gateway, linking, lwa
 from skill.alexa import discovery, messages
@@ -22,10 +24,15 @@ from skill.claims import Job, Outcome
 from skill.linking import Credentials, Database
 from skill.models import Event
 
+log = logging.getLogger(__name__)
 LONGEST_BACK_OFF = 3600.0
+LONGEST_WITHOUT_TOKEN = (
+    300.0  # Login with Amazon has a breaker of its own; when it is back, nobody shall wait for an hour
+)
 PARK_AFTER = timedelta(days=3)
 SLOW = {
     gateway.NotPermitted: 60.0,
+    gateway.TokenRejected: 60.0,
     gateway.NotEnabledHere: 10.0,
     gateway.SkillDisabled: 30.0,
 }  # seconds before the second attempt
@@ -33,6 +40,10 @@ SLOW = {
 
 class OutOfTime(Exception):
     """The lease would run out before an answer could come: not started, given back."""
+
+
+class Expired(Exception):
+    """Too late to be of use: not started."""
 
 
 class LinkEnded(Exception):
@@ -59,6 +70,7 @@ class Line:
     start_by: float  # monotonic
     tally: Tally
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _no_token: Exception | None = None
 
     async def say(self, build: Callable[[str], Json]) -> None:
         """Send the event that `build` makes for a token. Raises gateway.GatewayError, lwa.LwaError, RefreshElsewhere, GrantGone."""
@@ -72,9 +84,19 @@ class Line:
             await self._post(self.credentials.access_token, build)
 
     async def _renew(self, used: Credentials) -> None:
+        """Asked once, whatever comes of it: three hundred endpoints must not wait for the same time-out one after the other."""
         async with self._renewing:
-            if self.credentials is used:
+            if self.credentials is not used:
+                return
+            if self._no_token is not None:
+                raise self._no_token
+            if time.monotonic() > self.start_by:
+                raise OutOfTime
+            try:
                 self.credentials = await linking.access_token(used, self.http, self.db)
+            except Exception as error:
+                self._no_token = error
+                raise
 
     async def _post(self, token: str, build: Callable[[str], Json]) -> None:
         async with self.slots:
@@ -99,32 +121,46 @@ async def tell(line: Line, jobs: list[Job]) -> list[Outcome]:
     outcomes = {job.endpoint.pk: Outcome(job) for job in jobs}
     try:
         await _announce(line, [outcome for outcome in outcomes.values() if outcome.job.device is not None])
-        await asyncio.gather(*(_speak(line, outcome) for outcome in outcomes.values() if not _settled(outcome)))
-        await _delete(
-            line, [outcome for outcome in outcomes.values() if outcome.job.device is None and not _settled(outcome)]
-        )
+        async with asyncio.TaskGroup() as talks:  # ends all of them as soon as one hears that the link is over
+            for outcome in outcomes.values():
+                if not outcome.again:
+                    talks.create_task(_speak(line, outcome))
+        gone = [outcome for outcome in outcomes.values() if outcome.job.device is None]
+        await _delete(line, [outcome for outcome in gone if not outcome.again])
     except LinkEnded:
         return []
+    except ExceptionGroup as group:
+        if group.split(LinkEnded)[1] is None:
+            return []
+        raise group.exceptions[0] from group
     return list(outcomes.values())
 
 
-def _settled(outcome: Outcome) -> bool:
-    return outcome.again
-
-
 async def _announce(line: Line, outcomes: list[Outcome]) -> None:
-    """AddOrUpdateReport for those whose description is not the one that Alexa accepted last, together."""
+    """AddOrUpdateReport for those whose description is not the one that Alexa accepted last, together.
+
+    Looked at when it changed and with each daily report, so that a change that nobody signalled is told within a day.
+    """
     told: dict[str, tuple[Outcome, Json]] = {}
     for outcome in outcomes:
-        if endpoints.DESCRIPTION not in outcome.job.endpoint.changed or outcome.job.device is None:
-            continue
-        described = endpoints.describe(outcome.job.device)
-        if discovery.digest(described) == outcome.job.endpoint.announced_digest:
-            outcome.done.append(endpoints.DESCRIPTION)
-        else:
+        asked = endpoints.DESCRIPTION in outcome.job.endpoint.changed or outcome.job.daily_due
+        if asked and (described := await _news(line, outcome)):
             told[described["endpointId"]] = (outcome, described)
     for batch in discovery.batches(described for _, described in told.values()):
         await _announce_batch(line, [told[described["endpointId"]] for described in batch])
+
+
+async def _news(line: Line, outcome: Outcome) -> Json | None:
+    """How the endpoint is to be announced; None if Alexa knows it so, or if it cannot be described (that is settled here)."""
+    try:
+        described = endpoints.describe(outcome.job.device)  # type: ignore[arg-type]
+    except Exception as error:
+        await _trouble(line, outcome, error)
+        return None
+    if discovery.digest(described) != outcome.job.endpoint.announced_digest:
+        return described
+    outcome.done.append(endpoints.DESCRIPTION)
+    return None
 
 
 async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None:
@@ -137,9 +173,11 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
             for single in batch:
                 await _announce_batch(line, [single])
             return
-        _failed(batch[0][0], error, LONGEST_BACK_OFF)
+        _description_refused(batch[0][0], error)
     except Exception as error:
         for outcome, _ in batch:
+            if isinstance(error, gateway.Unavailable):  # she may have heard it
+                outcome.announced = claims.UNSURE
             await _trouble(line, outcome, error)
     else:
         for outcome, item in batch:
@@ -148,23 +186,32 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
             outcome.again, outcome.delay = True, settings.REPORT_SETTLING
 
 
+def _description_refused(outcome: Outcome, error: gateway.Refused) -> None:
+    """Our bug. What Alexa knows under an older description goes on being reported; the description is tried again tomorrow."""
+    if outcome.job.endpoint.announced_digest:
+        outcome.code, outcome.text = error.code, error.text
+        outcome.done.append(endpoints.DESCRIPTION)
+    else:
+        _failed(outcome, error, LONGEST_BACK_OFF)
+
+
 async def _speak(line: Line, outcome: Outcome) -> None:
     """Events, then the state report; 429 and 5xx stop the events but not the report."""
     try:
         await _tell_events(line, outcome)
         if outcome.job.device is not None:
             await _report(line, outcome)
+        outcome.again = outcome.again or len(outcome.job.events) == claims.EVENTS_AT_ONCE
     except Exception as error:
         await _trouble(line, outcome, error)
 
 
 async def _tell_events(line: Line, outcome: Outcome) -> None:
     for event in outcome.job.events:
-        if event.expires_at is not None and event.expires_at <= outcome.job.read_at:
-            await line.db(claims.settle_event, event, Event.Status.EXPIRED)
-            continue
         try:
             await line.say(lambda token, event=event: _event(event, outcome.job, token))  # type: ignore[misc]
+        except Expired:
+            await line.db(claims.settle_event, event, Event.Status.EXPIRED)
         except gateway.Refused as error:
             await line.db(claims.settle_event, event, Event.Status.PARKED, error.code, error.text)
         except (gateway.Throttled, gateway.Unavailable) as error:
@@ -179,7 +226,9 @@ async def _tell_events(line: Line, outcome: Outcome) -> None:
 
 
 def _event(event: Event, job: Job, token: str) -> Json:
-    """The same messageId for ever, however often it must be sent."""
+    """The same messageId for ever, however often it must be sent. Made when its turn has come; raises Expired if that is too late."""
+    if event.expires_at is not None and event.expires_at <= job.now():
+        raise Expired
     return messages.event(
         event.namespace,
         event.name,
@@ -254,12 +303,13 @@ async def _delete(line: Line, outcomes: list[Outcome]) -> None:
 
 
 async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
-    """An error that is about the link or the door rather than about one event. Raises LinkEnded; unknown errors go on up."""
+    """An error that is about the link or the door rather than about one event. Raises LinkEnded, and what says that the database
+    is gone; anything else unexpected is a bug of ours about this endpoint, and stops only this endpoint."""
     match error:
         case OutOfTime():
-            outcome.again = True
+            outcome.again = outcome.given_back = True
         case linking.RefreshElsewhere():
-            outcome.again, outcome.delay = True, 2.0
+            outcome.again, outcome.given_back, outcome.delay = True, not outcome.reported, 2.0
         case linking.GrantGone() | lwa.GrantRejected():
             raise LinkEnded from error
         case gateway.SkillDisabled() if line.credentials.settled:
@@ -270,9 +320,19 @@ async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
             _failed(outcome, error)
         case lwa.LwaError():
             outcome.code, outcome.text = type(error).__name__, str(error)[:300]
-            outcome.again, outcome.failed, outcome.delay = True, True, back_off(outcome.job.endpoint.attempts, 2.0)
-        case _:
+            outcome.again, outcome.failed = True, True
+            outcome.delay = back_off(outcome.job.endpoint.attempts, 2.0, LONGEST_WITHOUT_TOKEN)
+        case OperationalError() | InterfaceError():
             raise error
+        case _:
+            _broken(outcome, error)
+
+
+def _broken(outcome: Outcome, error: Exception) -> None:
+    log.error("endpoint %s cannot be told of", outcome.job.endpoint.endpoint_id, exc_info=error)
+    outcome.code, outcome.text = "OUR_BUG", f"{type(error).__name__}: {error}"
+    outcome.again, outcome.failed = True, True
+    outcome.delay = back_off(outcome.job.endpoint.attempts, 60.0)
 
 
 def _failed(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -> None:
@@ -281,6 +341,7 @@ def _failed(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -
     outcome.delay = max(least, back_off(outcome.job.endpoint.attempts, SLOW.get(type(error), 1.0)))
 
 
-def back_off(attempts: int, first: float) -> float:
-    """Seconds until the next attempt: doubling from `first`, at most an hour, never less than Amazon's one second, jittered by half."""
-    return max(1.0, min(first * 2.0 ** min(attempts, 20), LONGEST_BACK_OFF) * random.uniform(0.75, 1.25))  # noqa: S311
+def back_off(attempts: int, first: float, longest: float = LONGEST_BACK_OFF) -> float:
+    """Seconds until the next attempt: doubling from `first`, about an hour at most, never less than Amazon's one second, jittered
+    by a quarter either way."""
+    return max(1.0, min(first * 2.0 ** min(attempts, 20), longest) * random.uniform(0.75, 1.25))  # noqa: S311

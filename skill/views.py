@@ -28,7 +28,7 @@ MAX_BODY = 256 * 1024
 @require_POST
 def directive(request: HttpRequest) -> HttpResponse:
     """POST /skill/directive. 403 to whoever does not know the courier's secret; else 200 with an event (alexa reference 7)."""
-    if not constant_time_compare(request.headers.get("X-Courier-Secret", ""), settings.COURIER_SECRET):
+    if not (settings.COURIER_SECRET and _is_courier(request)):
         return JsonResponse({"error": "Only the skill's courier may ask here."}, status=403)
     started = time.monotonic()
     document: object = None
@@ -42,6 +42,10 @@ def directive(request: HttpRequest) -> HttpResponse:
         answer = _error(InternalError("The device cloud has a problem of its own."), document)
     _log(document, answer, started)
     return JsonResponse(answer)
+
+
+def _is_courier(request: HttpRequest) -> bool:
+    return constant_time_compare(request.headers.get("X-Courier-Secret", ""), settings.COURIER_SECRET)
 
 
 def _document(request: HttpRequest) -> object:
@@ -85,7 +89,7 @@ def _error(error: AlexaError, document: object) -> messages.Json:
 def _title(document: object) -> str:
     try:
         header = document["directive"]["header"]  # type: ignore[index]
-        return f"{header['namespace']}.{header['name']}"[:100]
+        return ascii(f"{header['namespace']}.{header['name']}")[1:-1][:100]
     except (TypeError, KeyError, IndexError):
         return "unreadable"
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,19 @@ class Appliance:
     serial_number: str
     firmware_version: str = ""
     sensors: tuple[inventory.Sensor, ...] = field(default=())
+
+
+def friendly_name(name: str, fallback: str) -> str:
+    """A name that Alexa takes: letters (with their marks), digits and spaces, at most 128 (alexa reference 2.2).
+
+    Apostrophes go ("Alices machine"), other signs part words. What is left of nothing is the fallback's.
+    """
+    for text in (name, fallback):
+        together = "".join(letter for letter in unicodedata.normalize("NFC", text) if letter not in "'’ʼ`´")
+        words = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in together).split()
+        if words:
+            return " ".join(words)[:128].strip()
+    return "Device"
 
 
 def endpoint(appliance: Appliance) -> Json:

@@ -1,5 +1,6 @@
 """Envelopes: what surrounds every message to and from Alexa (alexa reference 1, 4, 6 and 7)."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from skill.alexa.errors import InvalidDirective
 
 Json = dict[str, Any]
+ENDPOINT_ID = re.compile(r"[A-Za-z0-9_\-=#;:?@&]{1,256}")
 
 CAUSES = (
     "PHYSICAL_INTERACTION",
@@ -73,13 +75,17 @@ def _token(endpoint: Json | None, payload: Json) -> str:
 
 
 def correlation_of(document: Any) -> tuple[str | None, str | None]:
-    """(correlationToken, endpointId) as far as a broken message has them, so that even its error answers to something."""
+    """(correlationToken, endpointId) as far as a broken message has them, so that even its error answers to something.
+
+    What could not stand in an answer (an empty token, an id that no endpoint can have) is left out of it.
+    """
     directive = document.get("directive") if isinstance(document, dict) else None
     header = directive.get("header") if isinstance(directive, dict) else None
     endpoint = directive.get("endpoint") if isinstance(directive, dict) else None
     token = header.get("correlationToken") if isinstance(header, dict) else None
     endpoint_id = endpoint.get("endpointId") if isinstance(endpoint, dict) else None
-    return (token if isinstance(token, str) else None, endpoint_id if isinstance(endpoint_id, str) else None)
+    fits = isinstance(endpoint_id, str) and ENDPOINT_ID.fullmatch(endpoint_id)
+    return (token if isinstance(token, str) and token else None, endpoint_id if fits else None)
 
 
 def timestamp(moment: datetime) -> str:

@@ -141,6 +141,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(models.F('user'), condition=models.Q(('state', 'active')), name='one_active_grant'),
         ),
         migrations.AddIndex(
+            model_name='alexagrant',
+            index=models.Index(models.F('closing_until'), condition=models.Q(('state', 'closing')), name='grant_closing'),
+        ),
+        migrations.AddIndex(
             model_name='endpoint',
             index=models.Index(models.F('region'), models.F('due_at'), condition=models.Q(('due_at__isnull', False)), name='endpoint_due'),
         ),
