@@ -69,6 +69,8 @@ class SlotAdmin(ModelAdmin):
 
 class InventoryInline(ReadOnly, TabularInline):
     model = Inventory
+    verbose_name_plural = "what is left"
+    hide_title = True
     extra = 0
     fields = ["slot", "value", "measured_at", "heard_at", "epoch", "sequence"]
     readonly_fields = fields

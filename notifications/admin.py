@@ -60,25 +60,34 @@ class TopicAdmin(ModelAdmin):
 
 
 class NotificationInline(ReadOnly, TabularInline):
+    hide_title = True
     model = Notification
-    fields = ["kind", "notified_at", "notification_id", "contradicted", "message"]
+    fields = ["kind", "notified_at", "notification_id", "contradiction", "message"]
     readonly_fields = fields
-    show_change_link = True
     extra = 0
+
+    @display(description="Contradicted")
+    def contradiction(self, said: Notification) -> str:
+        return "by another of this ID" if said.contradicted else "—"
 
 
 class OrderItemInline(ReadOnly, TabularInline):
+    hide_title = True
     model = OrderItem
-    fields = ["asin", "quantity", "unit", "estimated_delivery"]
+    fields = ["asin", "amount", "estimated_delivery"]
     readonly_fields = fields
     extra = 0
+
+    @display(description="Quantity")
+    def amount(self, item: OrderItem) -> str:
+        return f"{item.quantity.normalize():f} {item.unit}"
 
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly, ModelAdmin):
-    list_display = ["message_id", "kind", "topic", "shown_state", "reason", "received_at", "attempts"]
+    list_display = ["message_id", "shown_kind", "shown_state", "reason", "received_at", "attempts", "topic"]
     list_filter = ["state", "kind", "topic"]
-    list_select_related = ["topic"]
+    list_select_related = ["topic", "notification"]
     search_fields = ["message_id", "notification__notification_id", "notification__serial_number"]
     search_help_text = "Message ID, notification ID or serial number, whole"
     ordering = ["-received_at"]
@@ -86,13 +95,13 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     actions = ["process_again"]
     fieldsets = [
         (None, {"fields": ["message_id", "topic", "kind", "subject", "sent_at", "received_at"]}),
-        ("Where it is and why", {"fields": ["shown_state", "reason", "error", "attempts", "due_at"]}),
+        ("Where it is and why", {"fields": ["said_state", "reason", "error", "attempts", "due_at"]}),
         ("What the checks found", {"fields": ["shown_verdicts"]}),
         ("What was understood", {"fields": ["shown_notification", "shown_order", "shown_parsed"]}),
         ("As received, links and token masked", {"fields": ["shown_body"]}),
     ]
     readonly_fields = [
-        "shown_state",
+        "said_state",
         "shown_verdicts",
         "shown_notification",
         "shown_order",
@@ -116,6 +125,16 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     @display(description="State", label=STATE_COLOURS, ordering="state")
     def shown_state(self, message: Message) -> tuple[str, str]:
         return message.state, message.get_state_display()
+
+    @display(description="State")
+    def said_state(self, message: Message) -> str:
+        return message.get_state_display()
+
+    @display(description="What it is", ordering="kind")
+    def shown_kind(self, message: Message) -> str:
+        """A Dash notification by its own name, anything else by SNS's."""
+        said = getattr(message, "notification", None)
+        return said.kind if said else message.get_kind_display()
 
     @display(description="Verdicts")
     def shown_verdicts(self, message: Message) -> SafeString:
@@ -182,12 +201,11 @@ class OrderAdmin(ReadOnly, ModelAdmin):
     list_display = [
         "instance_id",
         "shown_state",
-        "conflict",
         "serial_number",
         "slot_name",
+        "customer",
         "placed_at",
         "estimated_delivery",
-        "last_at",
     ]
     list_filter = ["state", "conflict", ("device", admin.EmptyFieldListFilter)]
     search_fields = ["=instance_id", "=serial_number"]
@@ -195,19 +213,32 @@ class OrderAdmin(ReadOnly, ModelAdmin):
     ordering = ["-last_at"]
     show_full_result_count = False
     inlines = [OrderItemInline, NotificationInline]
-    fields = [
-        ("shown_state", "conflict"),
-        "instance_id",
-        ("device", "slot"),
-        ("serial_number", "model_id", "slot_name"),
-        ("first_at", "placed_at", "last_at"),
-        "estimated_delivery",
+    fieldsets = [
+        (None, {"fields": ["said_state", "instance_id", "customer", "device", "slot"]}),
+        ("When, by Amazon's clock", {"fields": ["placed_at", "estimated_delivery", "first_at", "last_at"]}),
+        ("As Amazon names it", {"fields": ["serial_number", "model_id", "slot_name"]}),
     ]
-    readonly_fields = ["shown_state"]
+    readonly_fields = ["said_state", "customer"]
 
     @display(description="State", label=STATE_COLOURS, ordering="state")
     def shown_state(self, order: Order) -> tuple[str, str]:
-        return order.state, order.get_state_display()
+        return order.state, order.get_state_display() + (" (contradictory)" if order.conflict else "")
+
+    @display(description="State")
+    def said_state(self, order: Order) -> str:
+        """In words; a contradiction is said where it is looked for."""
+        if order.conflict:
+            return f"{order.get_state_display()}; Amazon said both shipped and cancelled"
+        return str(order.get_state_display())
+
+    @display(description="Customer")
+    def customer(self, order: Order) -> str:
+        """Who has the device now, if the device was theirs when it was ordered."""
+        device = order.device
+        if device is None or device.owner is None:
+            return "—" if device else "— (no such device is registered)"
+        theirs = order.first_at is None or device.claimed_at <= order.first_at
+        return str(device.owner) if theirs else "— (ordered for an earlier owner)"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return super().get_queryset(request).select_related("device", "slot")
+        return super().get_queryset(request).select_related("device__owner", "slot")

@@ -1,4 +1,4 @@
-"""People in the admin, and the site's own words."""
+"""People in the admin, and what needs more than one room: a device with its link and orders, a customer with devices and links."""
 
 from typing import Any
 
@@ -7,12 +7,80 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import Group
-from unfold.admin import ModelAdmin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
+from devices.admin import DeviceAdmin, ReadOnly
+from devices.models import Device
+from notifications.models import Order
 from portal.models import User
+from skill.admin import EndpointInline
+from skill.models import AlexaGrant, Endpoint
 
 admin.site.unregister(Group)
+admin.site.unregister(Device)
+
+
+class Glance(ReadOnly, TabularInline):
+    """Rows of another room, to be looked at here and opened there."""
+
+    extra = 0
+    hide_title = True
+
+    @display(description="Open")
+    def row(self, row: Model) -> str:
+        """A way to its own page."""
+        address = reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
+        return format_html('<a href="{}">{}</a>', address, row)
+
+
+class DeviceEndpointInline(EndpointInline):
+    """The device as its owner's Alexa knows it, and why she hears nothing if she does not."""
+
+    fields = ["grant", "said_situation", "reported_at", "due_at"]
+    readonly_fields = fields
+    verbose_name_plural = "Alexa"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        return super().get_queryset(request).select_related("grant__user").order_by("-wanted", "-pk")
+
+
+class DeviceOrderInline(Glance):
+    model = Order
+    fields = ["row", "state", "slot", "placed_at", "estimated_delivery"]
+    readonly_fields = fields
+
+
+class OwnedDeviceInline(Glance):
+    model = Device
+    fields = ["row", "name", "device_model", "online", "last_seen_at"]
+    readonly_fields = fields
+
+
+class AlexaGrantInline(Glance):
+    model = AlexaGrant
+    fields = ["row", "said_state", "reason", "accepted_at"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlexaGrant]:
+        return super().get_queryset(request).defer("access_token", "refresh_token")
+
+    @display(description="State")
+    def said_state(self, grant: AlexaGrant) -> str:
+        return str(grant.get_state_display())
+
+
+@admin.register(Device)
+class WholeDeviceAdmin(DeviceAdmin):
+    """The registry's page with what the rooms above know of the same unit."""
+
+    def get_inlines(self, request: HttpRequest, obj: Device | None) -> list[Any]:
+        return [*self.inlines, *([DeviceEndpointInline, DeviceOrderInline] if obj else [])]
 
 
 class NewUserForm(BaseUserCreationForm):  # type: ignore[type-arg]
@@ -36,11 +104,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     readonly_fields = ["date_joined", "last_login"]
     fieldsets: Any = [
         (None, {"fields": ["email", "name", "password"]}),
-        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "groups"]}),
         ("History", {"fields": ["date_joined", "last_login"]}),
     ]
     add_fieldsets: Any = [(None, {"classes": ["wide"], "fields": ["email", "name", "password1", "password2"]})]
-    filter_horizontal = ["groups", "user_permissions"]
+    filter_horizontal: Any = []
+    autocomplete_fields = ["groups"]  # what a person may do comes from groups alone
+    inlines: Any = [OwnedDeviceInline, AlexaGrantInline]
 
 
 @admin.register(Group)

@@ -1,17 +1,24 @@
 """Support's view of Alexa: links (masked), endpoints, events, doors, OAuth clients. Ledgers are read-only; actions call verbs."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 
 from skill import duty, outbox
 from skill.models import AlexaGrant, Application, Endpoint, Event, Gateway
+
+State = AlexaGrant.State
+TOKENS = ("grant__access_token", "grant__refresh_token")
 
 for model in (AccessToken, Grant, IDToken, RefreshToken):
     if admin.site.is_registered(model):
@@ -47,53 +54,136 @@ class ApplicationAdmin(ModelAdmin):
         return False
 
 
+GRANT_COLOURS = {State.ACTIVE: "success", State.CLOSING: "warning", State.CLOSED: "danger", State.DORMANT: "info"}
+SITUATION_COLOURS = {"good": "success", "waiting": "info", "trouble": "warning", "stopped": "danger"}
+
+
+def situation(endpoint: Endpoint, now: datetime) -> tuple[str, str]:
+    """Does Alexa hear of this device, and if not, why? A kind for the colour and words for a person."""
+    grant = endpoint.grant
+    if not endpoint.wanted:
+        return ("waiting", "leaving: a DeleteReport is due") if endpoint.due_at else ("stopped", "gone: withdrawn")
+    if endpoint.due_at is None:
+        return "stopped", f"no active link: {grant.reason or grant.get_state_display()}"
+    if endpoint.attempts:
+        return "trouble", f"trying again after {endpoint.attempts} failures: {endpoint.last_code or 'no answer'}"
+    if endpoint.last_code:
+        return "trouble", f"Amazon answered {endpoint.last_code}"
+    if grant.trouble:
+        return "trouble", "Login with Amazon refuses a token"
+    return _lateness(endpoint, now)
+
+
+def _lateness(endpoint: Endpoint, now: datetime) -> tuple[str, str]:
+    if endpoint.reported_at is None:
+        return "waiting", "not reported yet: no reading, or just linked"
+    if now - endpoint.reported_at > duty.DAY:
+        return "trouble", "late: more than 24 hours since the last report"
+    return "good", "reported"
+
+
+class EndpointInline(TabularInline):
+    """The link's devices as Alexa knows them."""
+
+    model = Endpoint
+    fields = ["device", "said_situation", "reported_at", "due_at"]
+    readonly_fields = fields
+    hide_title = True
+    extra = 0
+
+    @display(description="Situation")
+    def said_situation(self, endpoint: Endpoint) -> str:
+        words = situation(endpoint, timezone.now())[1]
+        return format_html('<a href="{}">{}</a>', reverse("admin:skill_endpoint_change", args=[endpoint.pk]), words)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        return super().get_queryset(request).select_related("device", "grant").defer(*TOKENS)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(AlexaGrant)
 class AlexaGrantAdmin(Ledger):
-    list_display = ["user", "region", "state", "accepted_at", "expires_at", "reason"]
+    list_display = ["user", "shown_state", "region", "reason", "trouble", "accepted_at", "discovered_at"]
     list_filter = ["state", "region"]
     search_fields = ["user__email"]
+    search_help_text = "Part of the customer's e-mail address"
     list_select_related = ["user"]
-    fields = [
-        "user", "region", "state", "reason", "trouble", "generation", "tokens", "expires_at", "accepted_at", "discovered_at",
-        "refresh_leased_until", "closing_until", "closed_at",
-    ]  # fmt: skip
-    readonly_fields = ["tokens"]
+    inlines = [EndpointInline]
+    fieldsets = [
+        (None, {"fields": ["user", "region", "said_state", "reason", "trouble"]}),
+        ("When", {"fields": ["accepted_at", "discovered_at", "closing_until", "closed_at"]}),
+        ("Amazon's tokens", {"fields": ["tokens", "expires_at", "refresh_leased_until", "generation"]}),
+    ]
+    readonly_fields = ["said_state", "tokens"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlexaGrant]:
         """Without the tokens: they are not even decrypted to show a list."""
         return super().get_queryset(request).defer("access_token", "refresh_token")
 
-    @admin.display(description="Amazon's tokens")
+    @display(description="State", label=GRANT_COLOURS, ordering="state")
+    def shown_state(self, grant: AlexaGrant) -> tuple[str, str]:
+        return grant.state, grant.get_state_display().partition(":")[0]
+
+    @display(description="State")
+    def said_state(self, grant: AlexaGrant) -> str:
+        return str(grant.get_state_display())
+
+    @display(description="Tokens")
     def tokens(self, grant: AlexaGrant) -> str:
-        held = AlexaGrant.objects.filter(pk=grant.pk).exclude(state=AlexaGrant.State.CLOSED).exists()
+        held = AlexaGrant.objects.filter(pk=grant.pk).exclude(state=State.CLOSED).exists()
         return "•••••••• (encrypted)" if held else "none"
 
 
 @admin.register(Endpoint)
 class EndpointAdmin(Ledger):
-    list_display = ["device", "customer", "region", "is_live", "reported_at", "due_at", "attempts", "last_code"]
-    list_filter = ["region", "wanted", "last_code"]
+    list_display = ["device", "shown_situation", "customer", "reported_at", "due_at"]
+    list_filter = ["region", "wanted", ("due_at", admin.EmptyFieldListFilter), "last_code"]
     search_fields = ["device__serial_number", "endpoint_id", "grant__user__email"]
+    search_help_text = "Serial number, endpointId or the customer's e-mail address"
     list_select_related = ["device", "grant__user"]
     actions = ["report_now"]
-    fields = [
-        "device", "customer", "endpoint_id", "region", "wanted", "due_at", "daily_at", "not_before", "reported_at", "sent_at",
-        "attempts", "last_code", "last_text", "record", "version", "changed", "leased_until", "announced_digest",
-    ]  # fmt: skip
-    readonly_fields = ["customer", "record"]
+    fieldsets = [
+        (None, {"fields": ["said_situation", "device", "customer", "grant", "endpoint_id"]}),
+        ("Reports", {"fields": ["reported_at", "sent_at", "record", "due_at", "daily_at", "not_before"]}),
+        ("Amazon's last answer", {"fields": ["attempts", "last_code", "last_text"]}),
+        ("Inside", {"fields": ["region", "wanted", "version", "changed", "leased_until", "announced"]}),
+    ]
+    readonly_fields = ["said_situation", "customer", "record", "announced"]
 
-    @admin.display(description="Customer", ordering="grant__user__email")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        return super().get_queryset(request).defer(*TOKENS)
+
+    @display(description="Situation", label=SITUATION_COLOURS, ordering="due_at")
+    def shown_situation(self, endpoint: Endpoint) -> tuple[str, str]:
+        return situation(endpoint, timezone.now())
+
+    @display(description="Situation")
+    def said_situation(self, endpoint: Endpoint) -> str:
+        return situation(endpoint, timezone.now())[1]
+
+    @display(description="Customer", ordering="grant__user__email")
     def customer(self, endpoint: Endpoint) -> str:
         return str(endpoint.grant.user)
 
-    @admin.display(description="Live", boolean=True)
-    def is_live(self, endpoint: Endpoint) -> bool:
-        return endpoint.wanted and endpoint.due_at is not None
+    @display(description="Description that Alexa has")
+    def announced(self, endpoint: Endpoint) -> str:
+        return f"{endpoint.announced_digest[:12]}…" if endpoint.announced_digest else "none yet"
 
-    @admin.display(description="Last 31 days, newest first")
+    @display(description="Last 31 days, newest first")
     def record(self, endpoint: Endpoint) -> str:
         """● on time, ◐ late, ○ missed, · nothing owed."""
-        return "".join("·●◐○"[verdict] for verdict in duty.days(endpoint.duty))
+        return (
+            "".join("·●◐○"[verdict] for verdict in duty.days(endpoint.duty))
+            + "  (● on time, ◐ late, ○ missed, · nothing owed)"
+        )
 
     @admin.action(description="Report to Alexa now", permissions=["resend"])
     def report_now(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> None:
@@ -109,17 +199,23 @@ class EndpointAdmin(Ledger):
 
 @admin.register(Event)
 class EventAdmin(Ledger):
-    list_display = ["created_at", "endpoint", "name", "instance", "status", "attempts", "last_code"]
+    list_display = ["created_at", "device", "name", "instance", "status", "attempts", "last_code"]
     list_filter = ["status", "name", "last_code"]
     search_fields = ["message_id", "endpoint__endpoint_id", "endpoint__device__serial_number"]
-    list_select_related = ["endpoint"]
+    list_select_related = ["endpoint__device"]
     date_hierarchy = "created_at"
+
+    @display(description="Device")
+    def device(self, event: Event) -> str:
+        return str(event.endpoint.device or event.endpoint)
 
 
 @admin.register(Gateway)
 class GatewayAdmin(Ledger):
-    list_display = ["name", "rate", "failures", "is_open", "trouble"]
+    list_display = ["name", "shown_state", "rate", "failures", "trouble", "open_until"]
 
-    @admin.display(description="Answers", boolean=True)
-    def is_open(self, gateway: Gateway) -> bool:
-        return gateway.open_until is None or gateway.open_until < timezone.now()
+    @display(description="Breaker", label={"answers": "success", "paused": "danger"})
+    def shown_state(self, gateway: Gateway) -> tuple[str, str]:
+        """Paused: it failed too often, and nothing is sent before `open_until`."""
+        paused = gateway.open_until is not None and gateway.open_until > timezone.now()
+        return ("paused", "paused") if paused else ("answers", "answers")

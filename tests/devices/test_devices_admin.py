@@ -86,7 +86,8 @@ def test_adding_a_unit_registers_it_and_shows_its_secrets_once(staff: Client, cr
 
 
 def test_renaming_is_the_verb_with_its_refusals(staff: Client, machine: Device) -> None:
-    form = {"name": "Kitchen!", "inventories-TOTAL_FORMS": 0, "inventories-INITIAL_FORMS": 0}
+    rows = ("inventories", "endpoints", "orders")
+    form = {"name": "Kitchen!"} | {f"{name}-{count}_FORMS": 0 for name in rows for count in ("TOTAL", "INITIAL")}
     page = staff.post(f"{DEVICES}{machine.pk}/change/", form)
     assert "please leave out: !" in page.content.decode()
     staff.post(f"{DEVICES}{machine.pk}/change/", form | {"name": " Kitchen  two ", "key_hash": "0" * 64})
