@@ -143,6 +143,7 @@ function drawDevice() {
   meter.high = 50;
   meter.optimum = 100;
   meter.value = known ? level : 0;
+  byId("device-empty").hidden = level !== 0;
   byId("device-words").textContent = reachable ? deviceWords(sequence) : words || "";
   byId("offline").setAttribute("aria-pressed", String(Boolean(offline)));
   byId("offline").textContent = offline ? "Go online" : "Go offline";
