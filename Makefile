@@ -1,24 +1,25 @@
 # Two commands for a fresh machine: `make run` and `make test`.
-SHELL := /bin/bash
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The first Python that is new enough, or python3, of which it is then said that it is not.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 export EMBEDDED ?= 1
 
-.PHONY: help run test check bench faults clean clean-all manage
+.PHONY: help run test check manage clean clean-all
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/installed: requirements.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON) here: install it, or name it with PYTHON=…"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) -V). Name another with PYTHON=…"; exit 1; }
-	@echo "Making a virtual environment in $(VENV) and installing requirements.txt (about a minute, once) …"
-	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@python='$(PYTHON)'; command -v "$$python" >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $$python here: install it, or name it with PYTHON=…"; exit 1; }; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$("$$python" -V). Name another with PYTHON=…"; exit 1; }; \
+	echo "Making a virtual environment in $(VENV) and installing requirements.txt (half a minute, once) …"; \
+	"$$python" -m venv $(VENV) || { echo "Python's venv module is missing, or $(VENV) cannot be written: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -r requirements.txt || { echo "The packages of requirements.txt could not be installed (see above): is the network there, and room on the disk?"; exit 1; }
 	@touch $@
 
 run: $(VENV)/installed ## The whole portal with the sandbox that plays Amazon, on this machine
-	@exec $(BIN)/python -m portal.supervisor
+	@exec $(BIN)/python -m portal.supervisor run --under-make
 
 test: $(VENV)/installed ## All tests, on an embedded PostgreSQL of their own
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -26,17 +27,18 @@ test: $(VENV)/installed ## All tests, on an embedded PostgreSQL of their own
 check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, deployment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m portal.embedded run $(BIN)/python manage.py makemigrations --check --dry-run
-	tests/check_deploy.sh $(BIN)/python
+	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
 
 manage: $(VENV)/installed ## A management command on the embedded database: make manage ARGS="…"
 	@$(BIN)/python -m portal.embedded run $(BIN)/python manage.py $(ARGS)
 
 clean: ## Stop what runs and remove the demonstration's data
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m portal.embedded remove; fi
-	@rm -rf "$${DATA_DIR:-.data}"
+	@if [ -e $(VENV)/installed ]; then $(BIN)/python -m portal.supervisor clean; \
+	elif [ -z "$$DATA_DIR" ]; then rm -rf .data; \
+	else echo "There is no $(VENV) here that knows what is ours in $$DATA_DIR: remove that folder by hand."; exit 1; fi
 
 clean-all: clean ## The same, and the virtual environment
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

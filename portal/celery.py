@@ -1,27 +1,47 @@
 """Celery: how the workers start, and the beat schedule. Beat only knocks; what is due stands in the database."""
 
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-
-app = Celery("portal")
-app.set_default()  # for every thread: whoever rings a doorbell means this app
-app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
 
 
 def _knock(task: str, seconds: float) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 1)}}
 
 
-app.conf.beat_schedule = {
-    "deliver": _knock("skill.deliver", settings.DELIVERY_SWEEP),
-    "process notifications": _knock("notifications.process", 10),
-    "find the devices of orders": _knock("notifications.find_devices", 60),
-    "mark silent devices": _knock("devices.mark_silent", 60),
-    "tidy": _knock("skill.tidy", 3600),
-}
-app.conf.beat_schedule_filename = str(settings.DATA_DIR / "beat-schedule")
+def _app() -> Celery:
+    app = Celery("portal")
+    app.set_default()  # for every thread: whoever rings a doorbell means this app
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.autodiscover_tasks()
+    app.conf.beat_schedule = {
+        "deliver": _knock("skill.deliver", settings.DELIVERY_SWEEP),
+        "process notifications": _knock("notifications.process", 10),
+        "mark silent devices": _knock("devices.mark_silent", 60),
+        "tidy": _knock("skill.tidy", 3600),
+    }
+    app.conf.beat_schedule_filename = str(settings.DATA_DIR / "beat-schedule")
+    return app
+
+
+try:
+    app = _app()
+except ImproperlyConfigured as error:
+    raise SystemExit(str(error)) from None
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def refuse_to_start(**kwargs: Any) -> None:
+    """Django's checks do not run by themselves in workers. SystemExit: Celery swallows every other exception of a signal."""
+    from portal import checks
+
+    try:
+        checks.refuse_to_start()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None

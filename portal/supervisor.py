@@ -1,18 +1,21 @@
 """`make run`: the whole portal on this machine, with the sandbox that plays Amazon. Starts the embedded PostgreSQL, prepares the
-database, starts every process, says where to click, and on Ctrl-C stops all of it.
+database, starts every process, says where to click, and on Ctrl-C, SIGTERM or SIGHUP stops all of it. `make clean` as well.
 
-With PGHOST, CELERY_BROKER_URL and Amazon's credentials in the environment the same processes use those instead.
+What must hold before it starts, and the environment of the processes: portal/preparations.py.
+With PGHOST, CELERY_BROKER_URL and Amazon's addresses and credentials in the environment the same processes use those instead.
 """
 
+import contextlib
 import http.client
+import multiprocessing
 import os
-import shutil
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -20,159 +23,162 @@ import honcho.manager
 from honcho.manager import Manager
 from honcho.printer import Printer
 
-from portal import embedded
+from portal import embedded, keys, leftovers, preparations
+from portal.preparations import CannotRun
 
-ROOT = Path(__file__).resolve().parent.parent
-NEEDED_BYTES = 500 * 1024 * 1024
-READY_SECONDS = 60
-honcho.manager.KILL_WAIT = 20  # a worker finishes what it is doing before it is killed
-
-
-class CannotRun(Exception):
-    """One sentence that says what is in the way and what to do."""
+ROOT = embedded.BASE_DIR
+READY_SECONDS = 120
+honcho.manager.KILL_WAIT = leftovers.PATIENCE
 
 
-def main() -> int:
-    """Run until Ctrl-C or until a process ends by itself; the exit status."""
-    signal.signal(signal.SIGTERM, _stop_early)
-    signal.signal(signal.SIGHUP, _stop_early)
-    data_dir = Path(os.environ.get("DATA_DIR") or ROOT / ".data").resolve()
+def main(arguments: list[str]) -> int:
+    """`run`, `run --under-make` (stops when make is killed), `clean`, or `after PORT COMMAND …` (once the portal is ready)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup make run
+        signal.signal(signal.SIGHUP, _hang_up)
+    match arguments:
+        case [] | ["run"] | ["run", "--under-make"]:
+            if "--under-make" in arguments:
+                threading.Thread(target=_stop_without, args=(os.getppid(),), daemon=True).start()
+            return _in_one_sentence(run)
+        case ["clean"]:
+            return _in_one_sentence(clean)
+        case ["after", port, *command] if command:
+            _answers(int(port), "/health/ready")
+            os.execv(command[0], command)  # noqa: S606
+    print(main.__doc__, file=sys.stderr)
+    return 2
+
+
+def _in_one_sentence(what: Callable[[], int]) -> int:
     try:
-        ports = _ports()
-        _check(data_dir, ports)
-        environment = _environment(data_dir, ports)
-        if os.environ.get("PGHOST"):
-            return _serve(environment, ports)
-        _say(f"Starting the embedded PostgreSQL 18 ({embedded.cluster_dir(data_dir)}) …")
-        with embedded.running(data_dir):
-            return _serve(environment, ports)
-    except (CannotRun, embedded.EmbeddedError) as error:
+        return what()
+    except (CannotRun, embedded.EmbeddedError, keys.KeysUnreadable) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `make run | head`: nobody listens any more
+        _be_silent()
+        return 1
 
 
-def _stop_early(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def run() -> int:
+    """Everything, until Ctrl-C or until a process ends by itself; the exit status. Raises CannotRun and EmbeddedError."""
+    data_dir, ports = embedded.data_folder(), preparations.ports()
+    with preparations.the_only_run(data_dir), _no_server(data_dir):
+        _tidy_up(data_dir)
+        preparations.check(data_dir, ports)
+        environment = preparations.environment(data_dir, ports)
+        with _database(data_dir), _no_orphans(data_dir):
+            _prepare(environment)
+            return _serve(environment, ports)
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _ports() -> dict[str, int]:
-    ports = {}
-    for name, default in (("PORTAL_PORT", 8000), ("SANDBOX_PORT", 8100), ("MACHINE_PORT", 8101)):
-        text = os.environ.get(name) or str(default)
-        if not text.isdecimal() or not 0 < int(text) < 65536:
-            raise CannotRun(f"{name} is {text!r}, which is not a port number.")
-        ports[name] = int(text)
-    if len(set(ports.values())) < len(ports):
-        raise CannotRun("PORTAL_PORT, SANDBOX_PORT and MACHINE_PORT must differ.")
-    return ports
-
-
-def _check(data_dir: Path, ports: dict[str, int]) -> None:
-    for name, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise CannotRun(
-                    f"Port {port} is taken by another program: stop it, or choose another with {name}=… make run."
-                ) from error
+@contextlib.contextmanager
+def _no_server(data_dir: Path) -> Iterator[None]:
+    """However the block ends, the PostgreSQL server of this folder does not outlive it, unless `make manage` uses it."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        (data_dir / "broker" / "messages").mkdir(parents=True, exist_ok=True)
-        (data_dir / "broker" / "control").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        yield
+    finally:
+        embedded.stop_unused(data_dir)
+
+
+def _tidy_up(data_dir: Path) -> None:
+    left = leftovers.of_the_run(data_dir)
+    if left:
+        _say(f"An earlier run was killed; stopping the {len(left)} processes that it left behind …")
+        leftovers.end_processes(data_dir)
+
+
+def clean() -> int:
+    """Stop what runs with this data folder and delete what we put there; nothing else that may lie in it. Idempotent."""
+    data_dir = embedded.data_folder()
+    if data_dir.exists() and not leftovers.end_holder(data_dir):
         raise CannotRun(
-            f"The data folder {data_dir} cannot be made: {error.strerror}. Name another with DATA_DIR=…."
-        ) from error
-    for folder in (data_dir, embedded.existing_parent(embedded.cluster_dir(data_dir))):
-        if (free := shutil.disk_usage(folder).free) < NEEDED_BYTES:
-            raise CannotRun(
-                f"Only {free >> 20} MiB are free in {folder}, {NEEDED_BYTES >> 20} are needed: make room, or name another "
-                "data folder with DATA_DIR=…."
-            )
+            f"`make run` with the data folder {data_dir} does not stop: end process {leftovers.holder(data_dir)}."
+        )
+    leftovers.end_processes(data_dir)
+    embedded.remove(data_dir)
+    if not preparations.delete(data_dir):
+        _say(f"{data_dir} stays, because it holds files that are not ours.")
+    return 0
 
 
-def _environment(data_dir: Path, ports: dict[str, int]) -> dict[str, str]:
-    """What the processes get: the portal's own settings, and for the sandbox and the machine what they must know of it."""
-    made = embedded.generated_secrets(data_dir)
-    portal, sandbox = f"http://127.0.0.1:{ports['PORTAL_PORT']}", f"http://127.0.0.1:{ports['SANDBOX_PORT']}"
+def commands(ports: dict[str, int]) -> dict[str, str]:
+    """Every process by name; in production the same ones, less sandbox and machine."""
+    python = shlex.quote(sys.executable)
+    worker = f"{python} -W ignore -m celery --quiet -A portal.celery worker --loglevel WARNING --without-mingle --without-gossip"
     return {
-        "PYTHONUNBUFFERED": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-        **os.environ,
-        "EMBEDDED": os.environ.get("EMBEDDED", "1"),
-        "DATA_DIR": str(data_dir),
-        **{name: str(port) for name, port in ports.items()},
-        "PORTAL_URL": portal,
-        "SANDBOX_URL": sandbox,
-        "SANDBOX_DATA": str(data_dir / "sandbox"),
-        "MACHINE_DATA": str(data_dir / "machine"),
-        "DEVICE_URL": f"http://127.0.0.1:{ports['MACHINE_PORT']}",
-        "DEVICE_SERIAL": DEMO_SERIAL,
-        "MODEL_ID": "CREMA-20",
-        "SLOT_ID": "beans",
-        "LINK_CLIENT_ID": made["LINK_CLIENT_ID"],
-        "LINK_CLIENT_SECRET": made["LINK_CLIENT_SECRET"],
-        "LWA_CLIENT_ID": os.environ.get("ALEXA_CLIENT_ID") or made["ALEXA_CLIENT_ID"],
-        "LWA_CLIENT_SECRET": os.environ.get("ALEXA_CLIENT_SECRET") or made["ALEXA_CLIENT_SECRET"],
-        "COURIER_SECRET": os.environ.get("COURIER_SECRET") or made["COURIER_SECRET"],
-        "DEVICE_KEY": made["DEVICE_KEY"],
-        "SNS_TOPIC_ARN": (
-            os.environ.get("SNS_TOPIC_ARNS") or "arn:aws:sns:us-east-1:000000000000:dash-sandbox"
-        ).split()[0],
+        # --log-level error: granian warns of more threads than cores; ours wait for the database most of the time
+        "web": f"{python} -m granian --interface wsgi --host 127.0.0.1 --port {ports['PORTAL_PORT']} --workers 1"
+        " --blocking-threads 16 --no-ws --http 1 --log-level error portal.wsgi:application",
+        "worker": f"{worker} --queues portal --pool threads --concurrency 4 --hostname worker@%h",
+        "delivery": f"{worker} --queues delivery --pool solo --hostname delivery@%h",
+        "beat": f"{python} -W ignore -m celery --quiet -A portal.celery beat --loglevel WARNING --pidfile=",
+        "sandbox": f"{python} -m portal.sandbox",
+        "machine": f"{python} -m portal.supervisor after {ports['PORTAL_PORT']} {python} -m portal.machine",
     }
 
 
-DEMO_SERIAL = "CRM20-DEMO1"
+@contextlib.contextmanager
+def _database(data_dir: Path) -> Iterator[None]:
+    """The embedded PostgreSQL around the run, or the server that PGHOST names."""
+    if host := os.environ.get("PGHOST"):
+        _say(f"Using the PostgreSQL server at {host} …")
+        yield
+        return
+    _say(f"Starting the embedded PostgreSQL 18 ({embedded.cluster_dir(data_dir)}) …")
+    with embedded.running(data_dir):
+        yield
 
 
-def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
+@contextlib.contextmanager
+def _no_orphans(data_dir: Path) -> Iterator[None]:
+    """However the block ends, none of its processes outlives it."""
+    try:
+        yield
+    finally:
+        leftovers.end_processes(data_dir)
+        for reader in multiprocessing.active_children():  # honcho's; one may have been about to start its process
+            reader.kill()
+        leftovers.end_processes(data_dir)
+
+
+def _prepare(environment: dict[str, str]) -> None:
     _manage(environment, "Bringing the database up to date …", "migrate", "--verbosity", "0")
     _manage(environment, "Making the cache's table …", "createcachetable")
     _manage(environment, "Collecting the static files …", "collectstatic", "--noinput", "--verbosity", "0")
     _manage(environment, "Making the demonstration's people, coffee machine and link …", "seed_demo")
+
+
+def _manage(environment: dict[str, str], what: str, *arguments: str) -> None:
+    _say(what)
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        why = [line for line in said if not line.startswith((" ", "Traceback"))] or said
+        raise CannotRun(f"manage.py {arguments[0]} failed: {' '.join(why[-3:]) or done.returncode}")
+
+
+def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
     _say("Starting the processes …")
     manager = Manager(Printer(sys.stdout))
     for name, command in commands(ports).items():
         manager.add_process(name, f"exec {command}", env=environment, cwd=str(ROOT))
     threading.Thread(target=_banner, args=(ports,), daemon=True).start()
-    manager.loop()
-    stopped_by_hand = manager.returncode in (130, 143)
-    _say(
-        "Everything is stopped." if stopped_by_hand else "One process ended by itself (see above), so all are stopped."
-    )
-    return 0 if stopped_by_hand else int(manager.returncode or 1)
-
-
-def commands(ports: dict[str, int]) -> dict[str, str]:
-    """Every process by name; in production the same ones, less sandbox and machine."""
-    python = sys.executable
-    celery = f"{python} -W ignore -m celery --quiet -A portal.celery"
-    return {
-        "web": f"{python} -m granian --interface wsgi --host 127.0.0.1 --port {ports['PORTAL_PORT']} --workers 1"
-        " --blocking-threads 16 --no-ws --http 1 --log-level warning portal.wsgi:application",
-        "worker": f"{celery} worker --loglevel WARNING --queues portal --pool threads --concurrency 4 --hostname worker@%h --without-mingle --without-gossip",
-        "delivery": f"{celery} worker --loglevel WARNING --queues delivery --pool solo --hostname delivery@%h --without-mingle --without-gossip",
-        "beat": f"{celery} beat --loglevel WARNING --pidfile=",
-        "sandbox": f"{python} -m portal.sandbox",
-        "machine": f"{python} -m portal.machine",
-    }
-
-
-def _manage(environment: dict[str, str], what: str, *arguments: str) -> None:
-    _say(what)
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments], env=environment, cwd=ROOT, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise CannotRun(f"manage.py {arguments[0]} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    with contextlib.suppress(KeyError):  # honcho's, told to stop before all of its processes had begun
+        manager.loop()  # takes over SIGINT and SIGTERM
+    if manager.returncode in (130, 143):
+        _say(
+            "The processes are stopped."
+            if os.environ.get("PGHOST")
+            else "The processes are stopped; PostgreSQL stops, too."
+        )
+        return 0
+    _say("One process ended by itself (see above), so all are stopped.")
+    return int(manager.returncode or 1)
 
 
 def _banner(ports: dict[str, int]) -> None:
@@ -196,10 +202,10 @@ def _banner(ports: dict[str, int]) -> None:
 
 
 def _answers(port: int, path: str) -> bool:
-    """True once the address answers 200."""
+    """True once the address answers 200; False after READY_SECONDS."""
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", path)
             if connection.getresponse().status == 200:
@@ -212,5 +218,27 @@ def _answers(port: int, path: str) -> bool:
     return False
 
 
+def _hang_up(number: int, frame: FrameType | None) -> None:
+    """The terminal is gone: stop as after SIGTERM, and print nothing into the void, which would be an error of its own."""
+    _be_silent()
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _stop_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _be_silent() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

