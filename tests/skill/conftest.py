@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from skill import views
+from skill.models import Application
+from tests.skill import oracle
+from tests.skill.deeds import token_of
+
 
 class Amazon:
     """Login with Amazon and the event gateways. Records every event it accepted; `script` decides what it answers."""
@@ -17,6 +22,7 @@ class Amazon:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.attempts: list[dict[str, Any]] = []
+        self.wrong: list[str] = []  # what the oracles say about the events
         self.token_requests: list[dict[str, str]] = []
         self.numbers = itertools.count(1)
         self.valid: set[str] = set()
@@ -46,9 +52,16 @@ class Amazon:
         self.port = self.runner.addresses[0][1]
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.runner.cleanup(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
+
+    async def _end(self) -> None:
+        await self.runner.cleanup()
+        unanswered = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in unanswered:
+            task.cancel()
+        await asyncio.gather(*unanswered, return_exceptions=True)
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}
@@ -74,6 +87,7 @@ class Amazon:
         event["_region"] = request.match_info["region"]
         event["_token"] = request.headers["Authorization"].removeprefix("Bearer ")
         self.attempts.append(event)
+        self.wrong += oracle.about_event({key: event[key] for key in event if not key.startswith("_")})
         answer = self.script(event)
         answer = await answer if asyncio.iscoroutine(answer) else answer
         if answer is None and event["_token"] not in self.valid:
@@ -103,6 +117,22 @@ def amazon(settings: Any) -> Iterator[Amazon]:
     settings.REPORT_MIN_INTERVAL = 0
     yield far_side
     far_side.stop()
+    assert far_side.wrong == [], "an event that Amazon would refuse was sent"
+
+
+@pytest.fixture(autouse=True)
+def judged_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No answer to a directive escapes the oracles."""
+    wrong: list[str] = []
+    log = views._log
+
+    def judge(document: object, answer: Any, started: float) -> None:
+        wrong.extend(oracle.about_answer(document, json.loads(json.dumps(answer))))
+        log(document, answer, started)
+
+    monkeypatch.setattr(views, "_log", judge)
+    yield
+    assert wrong == [], "an answer that Amazon would refuse was given"
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +164,33 @@ def linked(machine: Any, amazon: Amazon, transactional_db: None) -> Any:
 def no_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice ends when nothing is due, so that a test sees each back-off."""
     monkeypatch.setattr("skill.delivery.LINGER_SECONDS", -1)
+
+
+@pytest.fixture
+def alexa(db: None) -> Application:
+    return Application.objects.create(
+        client_id="alexa",
+        client_type="confidential",
+        authorization_grant_type="authorization-code",
+        redirect_uris="https://layla.amazon.com/api/skill/link/M1",
+        client_secret="s3cret",
+    )
+
+
+@pytest.fixture
+def token(alice: Any, alexa: Application) -> str:
+    return token_of(alice, alexa)
+
+
+@pytest.fixture
+def ask(client: Any, settings: Any) -> Any:
+    """POST a body as the courier would; the decoded answer."""
+
+    def post(body: Any, region: str = "NA", **headers: str) -> dict[str, Any]:
+        data = body if isinstance(body, bytes | str) else json.dumps(body)
+        headers = {"X-Courier-Secret": settings.COURIER_SECRET, "X-Skill-Region": region} | headers
+        response = client.post("/skill/directive", data, content_type="application/json", headers=headers)
+        assert response.status_code == 200, response.content
+        return response.json()
+
+    return post

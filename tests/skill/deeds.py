@@ -1,15 +1,18 @@
 """What the tests of the skill do."""
 
+import uuid
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models.functions import Now
 from django.utils import timezone
+from oauth2_provider.models import AccessToken
+from oauth2_provider.models import set_token_value as set_token
 
 from devices.inventory import Measurement, record_reading
 from skill import delivery
-from skill.models import Endpoint
+from skill.models import Application, Endpoint
 
 
 def reading(device: Any, value: float, sequence: int, slot: str = "beans") -> Any:
@@ -30,3 +33,43 @@ def deliver_all() -> None:
         if not delivery.deliver(5) and not Endpoint.objects.filter(due_at__lte=Now(), lease=None).exists():
             return
     raise AssertionError("delivery does not come to rest")
+
+
+def token_of(user: Any, alexa: Application, **changes: Any) -> str:
+    raw = uuid.uuid4().hex
+    row = AccessToken(user=user, application=alexa, scope="alexa", expires=timezone.now() + timedelta(hours=1))
+    for name, value in changes.items():
+        setattr(row, name, value)
+    set_token(row, raw)
+    row.save()
+    return raw
+
+
+def directive(
+    namespace: str, name: str, token: str = "", endpoint: str | None = None, payload: Any = None, **header: Any
+) -> dict[str, Any]:
+    head = {"namespace": namespace, "name": name, "payloadVersion": "3", "messageId": "m-1"} | header
+    body: dict[str, Any] = {"header": head, "payload": {} if payload is None else payload}
+    scope = {"type": "BearerToken", "token": token}
+    if endpoint is not None:
+        body["endpoint"] = {"endpointId": endpoint, "scope": scope, "cookie": {}}
+    elif payload is None:
+        body["payload"] = {"scope": scope}
+    return {"directive": body}
+
+
+def report_state(token: str, endpoint: str) -> dict[str, Any]:
+    return directive("Alexa", "ReportState", token, endpoint, correlationToken="c0rr3l4tion==")
+
+
+def error_of(answer: dict[str, Any]) -> str:
+    assert answer["event"]["header"]["name"] == "ErrorResponse"
+    return answer["event"]["payload"]["type"]
+
+
+def accept_grant(token: str, code: Any = "code-1", **grant: Any) -> dict[str, Any]:
+    payload = {
+        "grant": {"type": "OAuth2.AuthorizationCode", "code": code} | grant,
+        "grantee": {"type": "BearerToken", "token": token},
+    }
+    return directive("Alexa.Authorization", "AcceptGrant", payload=payload)

@@ -361,7 +361,9 @@ def test_only_one_of_two_refreshes(linked: Any, amazon: Any) -> None:
         linking._lease_refresh(held)
 
 
-def test_a_region_that_is_down_starves_nobody(linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any) -> None:
+def test_a_region_that_is_down_starves_nobody(
+    linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any, monkeypatch: Any
+) -> None:
     from devices import registry
 
     other, _, code = registry.register("CRM20-0002", crema)
@@ -375,6 +377,7 @@ def test_a_region_that_is_down_starves_nobody(linked: Any, machine: Any, bob: An
 
         await asyncio.sleep(30)
 
+    monkeypatch.setattr("skill.gateway.TIMEOUT_SECONDS", 2)
     amazon.script = lambda event: never(event) if event["_region"] == "EU" else None
     reading(other, 70, 1)
     worker = threading.Thread(target=lambda: delivery.deliver(1))
@@ -387,7 +390,7 @@ def test_a_region_that_is_down_starves_nobody(linked: Any, machine: Any, bob: An
     reached = time.monotonic() - started
     worker.join()
     assert levels(amazon.named("ChangeReport")[-1]) == [60]
-    assert reached < 3, "the report waited behind a region that never answers"
+    assert reached < 1.9, "the report waited behind a region that never answers"
     assert Endpoint.objects.get(region="EU").last_code == "TimeoutError"
 
 

@@ -8,75 +8,11 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
-from oauth2_provider.models import AccessToken
-from oauth2_provider.models import set_token_value as set_token
 
 from skill.models import AlexaGrant, Application, Endpoint
-from tests.skill.deeds import reading
+from tests.skill.deeds import accept_grant, directive, error_of, reading, report_state, token_of
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def alexa(db: None) -> Application:
-    return Application.objects.create(
-        client_id="alexa",
-        client_type="confidential",
-        authorization_grant_type="authorization-code",
-        redirect_uris="https://layla.amazon.com/api/skill/link/M1",
-        client_secret="s3cret",
-    )
-
-
-def token_of(user: Any, alexa: Application, **changes: Any) -> str:
-    raw = uuid.uuid4().hex
-    row = AccessToken(user=user, application=alexa, scope="alexa", expires=timezone.now() + timedelta(hours=1))
-    for name, value in changes.items():
-        setattr(row, name, value)
-    set_token(row, raw)
-    row.save()
-    return raw
-
-
-@pytest.fixture
-def token(alice: Any, alexa: Application) -> str:
-    return token_of(alice, alexa)
-
-
-@pytest.fixture
-def ask(client: Any, settings: Any) -> Any:
-    """POST a body as the courier would; the decoded answer."""
-
-    def post(body: Any, region: str = "NA", **headers: str) -> dict[str, Any]:
-        data = body if isinstance(body, bytes | str) else json.dumps(body)
-        headers = {"X-Courier-Secret": settings.COURIER_SECRET, "X-Skill-Region": region} | headers
-        response = client.post("/skill/directive", data, content_type="application/json", headers=headers)
-        assert response.status_code == 200, response.content
-        return response.json()
-
-    return post
-
-
-def directive(
-    namespace: str, name: str, token: str = "", endpoint: str | None = None, payload: Any = None, **header: Any
-) -> dict[str, Any]:
-    head = {"namespace": namespace, "name": name, "payloadVersion": "3", "messageId": "m-1"} | header
-    body: dict[str, Any] = {"header": head, "payload": {} if payload is None else payload}
-    scope = {"type": "BearerToken", "token": token}
-    if endpoint is not None:
-        body["endpoint"] = {"endpointId": endpoint, "scope": scope, "cookie": {}}
-    elif payload is None:
-        body["payload"] = {"scope": scope}
-    return {"directive": body}
-
-
-def report_state(token: str, endpoint: str) -> dict[str, Any]:
-    return directive("Alexa", "ReportState", token, endpoint, correlationToken="c0rr3l4tion==")
-
-
-def error_of(answer: dict[str, Any]) -> str:
-    assert answer["event"]["header"]["name"] == "ErrorResponse"
-    return answer["event"]["payload"]["type"]
 
 
 def test_discover_tells_of_the_coffee_machine(ask: Any, token: str, machine: Any) -> None:
@@ -286,14 +222,6 @@ def test_our_own_trouble_never_says_that_a_credential_is_bad(ask: Any, token: st
     with connection.execute_wrapper(broken):
         answer = ask(bodies[name])
     assert error_of(answer) == ("ACCEPT_GRANT_FAILED" if name == "AcceptGrant" else "INTERNAL_ERROR")
-
-
-def accept_grant(token: str, code: Any = "code-1", **grant: Any) -> dict[str, Any]:
-    payload = {
-        "grant": {"type": "OAuth2.AuthorizationCode", "code": code} | grant,
-        "grantee": {"type": "BearerToken", "token": token},
-    }
-    return directive("Alexa.Authorization", "AcceptGrant", payload=payload)
 
 
 @pytest.mark.django_db(transaction=True)

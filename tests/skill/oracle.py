@@ -1,0 +1,86 @@
+"""Two judges of every message that the skill emits: Amazon's JSON schema where it covers (alexa reference 0; the file is not ours to
+publish and may be absent), and the checker of our own sandbox, which covers the rest."""
+
+import copy
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from jsonschema import Draft4Validator
+
+from portal.sandbox import checker
+from skill import handlers
+from skill.alexa import messages
+from skill.alexa.errors import InvalidDirective
+
+UNKNOWN_TO_THE_SCHEMA = {"InventoryConsumed", "DeleteReport"}
+AT_MOST = 20
+UNKNOWN_SENSORS = {"Alexa.InventoryUsageSensor", "Alexa.InventoryLevelUsageSensor"}
+
+
+def shared_dir() -> Path:
+    """Where Amazon's schema and samples are."""
+    beside = Path(__file__).resolve().parents[3] / "shared"
+    return Path(os.environ.get("SHARED_DIR") or getattr(settings, "SHARED_DIR", "") or beside)
+
+
+@functools.cache
+def schema() -> Draft4Validator | None:
+    """Amazon's own schema, or None where it is not at hand."""
+    path = shared_dir() / "reference" / "alexa_smart_home_message_schema.json"
+    return Draft4Validator(json.loads(path.read_text())) if path.exists() else None
+
+
+def needs_schema() -> None:
+    if schema() is None:
+        pytest.skip(f"Amazon's schema is not in {shared_dir()}/reference (SHARED_DIR says where to look)")
+
+
+def about_event(event: Any) -> list[str]:
+    """What is wrong with an event sent to the gateway."""
+    return checker.violations(event, over="gateway") + about_schema(event)
+
+
+def about_answer(document: Any, answer: Any) -> list[str]:
+    """What is wrong with a synchronous answer, by itself and, if the directive is one that we serve, as an answer to it."""
+    served = checker.violations_of_answer(document, answer) if _is_served(document) else []
+    return (served or checker.violations(answer, over="answer")) + about_schema(answer)
+
+
+def _is_served(document: Any) -> bool:
+    try:
+        directive = messages.parse(document)
+    except InvalidDirective:
+        return False
+    about_endpoint = directive.name == "ReportState"
+    fits = (
+        messages.ENDPOINT_ID.fullmatch(directive.endpoint_id or "") if about_endpoint else directive.endpoint_id is None
+    )
+    return (
+        (directive.namespace, directive.name) in handlers.HANDLERS and bool(fits) and directive.correlation_token != ""
+    )
+
+
+def about_schema(message: Any) -> list[str]:
+    """Amazon's schema, on a copy without what it is known to be too old for."""
+    if schema() is None or message["event"]["header"]["name"] in UNKNOWN_TO_THE_SCHEMA:
+        return []
+    return [f"schema: {'/'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in _errors(message)]
+
+
+def _errors(message: Any) -> list[Any]:
+    judged = copy.deepcopy(message)
+    if "endpoints" in judged["event"]["payload"]:  # the schema is slow; our checker looks at all of them
+        del judged["event"]["payload"]["endpoints"][AT_MOST:]
+    for endpoint in judged["event"]["payload"].get("endpoints", []):
+        endpoint["displayCategories"] = ["OTHER"]
+        endpoint["capabilities"] = [
+            capability for capability in endpoint["capabilities"] if capability["interface"] not in UNKNOWN_SENSORS
+        ]
+    validator = schema()
+    assert validator is not None
+    return list(validator.iter_errors(judged))
