@@ -146,20 +146,19 @@ def _no_orphans(data_dir: Path) -> Iterator[None]:
 
 
 def _prepare(environment: dict[str, str]) -> None:
-    _manage(environment, "Bringing the database up to date …", "migrate", "--verbosity", "0")
-    _manage(environment, "Making the cache's table …", "createcachetable")
-    _manage(environment, "Collecting the static files …", "collectstatic", "--noinput", "--verbosity", "0")
-    _manage(environment, "Making the demonstration's people, coffee machine and link …", "seed_demo")
-
-
-def _manage(environment: dict[str, str], what: str, *arguments: str) -> None:
-    _say(what)
-    command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "manage.py", "prepare"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        why = [line for line in said if not line.startswith((" ", "Traceback"))] or said
-        raise CannotRun(f"manage.py {arguments[0]} failed: {' '.join(why[-3:]) or done.returncode}")
+        raise CannotRun(f"The database could not be prepared: {_reason(done.stderr) or done.returncode}")
+
+
+def _reason(said: str) -> str:
+    """All of a refusal; of a traceback only the error at its end."""
+    if "Traceback (most recent call last)" not in said:
+        return said.strip()
+    lines = [line for line in said.splitlines() if line.strip()]
+    last = max(number for number, line in enumerate(lines) if not line[0].isspace())
+    return " ".join(line.strip() for line in lines[last:])
 
 
 def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:

