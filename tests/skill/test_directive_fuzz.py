@@ -1,0 +1,126 @@
+"""Whatever stands in a directive: HTTP 200, an Alexa answer that both judges let pass (conftest.py), and nothing of anybody else's."""
+
+import copy
+import json
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from devices import registry
+from skill.models import AlexaGrant
+from tests.skill import oracle
+from tests.skill.deeds import directive, reading, report_state
+
+pytestmark = pytest.mark.django_db
+fuzz = settings(
+    max_examples=40, deadline=timedelta(seconds=5), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=40)
+    | st.sampled_from(["3", "Alexa", "\x00"])
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def requests() -> list[Path]:
+    folder = oracle.shared_dir() / "samples" / "alexa"
+    return sorted([*folder.glob("*.request.json"), *folder.glob("ReportState.json")])
+
+
+def paths(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a document."""
+    found = [here] if here else []
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        found += paths(member, (*here, key))
+    return found
+
+
+def mutated(document: Any, choose: random.Random, value: Any) -> Any:
+    """One to three places removed, replaced, or doubled beyond all measure."""
+    document = copy.deepcopy(document)
+    for _ in range(choose.randint(1, 3)):
+        if not (places := paths(document)):
+            return document
+        *way, last = choose.choice(places)
+        parent = document
+        for key in way:
+            parent = parent[key]
+        match choose.randint(0, 2):
+            case 0:
+                del parent[last]
+            case 1:
+                parent[last] = value
+            case _:
+                parent[last] = "x" * choose.choice([129, 257, 5000])
+    return document
+
+
+@pytest.fixture
+def bobs(bob: Any, crema: Any) -> Any:
+    """What must never be told: Bob's machine, with a level of its own."""
+    device, _, code = registry.register("BOBS-SECRET-1", crema)
+    device = registry.claim(bob, "BOBS-SECRET-1", code)
+    reading(device, 77.125, 1)
+    return device
+
+
+@fuzz
+@given(document=anything)
+def test_any_json_at_all(ask: Any, document: Any) -> None:
+    assert ask(json.dumps(document))["event"]["header"]["name"] == "ErrorResponse"
+
+
+@fuzz
+@given(namespace=anything, name=anything, payload=anything, endpoint=anything, correlation=anything)
+def test_any_members_of_a_directive(
+    ask: Any, token: str, bobs: Any, namespace: Any, name: Any, payload: Any, endpoint: Any, correlation: Any
+) -> None:
+    document = report_state(token, str(bobs.ownership))
+    document["directive"]["header"] |= {"namespace": namespace, "name": name, "correlationToken": correlation}
+    document["directive"] |= {"payload": payload, "endpoint": endpoint}
+    assert ask(document)["event"]["header"]["name"] == "ErrorResponse"
+
+
+@fuzz
+@given(seed=st.integers(), value=scalars)
+def test_mutations_of_what_we_serve(ask: Any, token: str, machine: Any, bobs: Any, seed: int, value: Any) -> None:
+    choose = random.Random(seed)
+    hers = [directive("Alexa.Discovery", "Discover", token), report_state(token, str(machine.ownership))]
+    document = mutated(choose.choice(hers), choose, choose.choice([value, str(bobs.ownership)]))
+    text = json.dumps(ask(document))
+    assert "BOBS-SECRET-1" not in text
+    assert "77.125" not in text
+
+
+@pytest.mark.skipif(not requests(), reason="Amazon's samples are not at hand (SHARED_DIR says where to look)")
+@fuzz
+@given(seed=st.integers(), value=anything)
+def test_mutations_of_amazons_own_samples(ask: Any, bobs: Any, token: str, amazon: Any, seed: int, value: Any) -> None:
+    choose = random.Random(seed)
+    sample = json.loads(choose.choice(requests()).read_text().replace("access-token-from-skill", token))
+    text = json.dumps(ask(mutated(sample, choose, value)))
+    assert "BOBS-SECRET-1" not in text
+    assert not AlexaGrant.objects.filter(user=bobs.owner).exists()
+
+
+@pytest.mark.skipif(not requests(), reason="Amazon's samples are not at hand (SHARED_DIR says where to look)")
+@pytest.mark.parametrize("path", requests(), ids=lambda path: path.stem)
+def test_amazons_own_samples_with_a_strangers_token(ask: Any, machine: Any, path: Path) -> None:
+    answer = ask(path.read_bytes())
+    kind = answer["event"]["payload"]["type"]
+    known = {"INVALID_AUTHORIZATION_CREDENTIAL", "ACCEPT_GRANT_FAILED", "INVALID_DIRECTIVE"}
+    assert kind in (known if "Power" in path.stem or "Accept" in path.stem else {"INVALID_AUTHORIZATION_CREDENTIAL"})

@@ -1,0 +1,136 @@
+"""The door's pace: a bucket and a breaker that all workers share."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.db.models.functions import Now
+
+from skill import claims, delivery, pace
+from skill.models import Endpoint, Gateway
+from tests.skill.deeds import deliver_all, make_due, reading
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def break_it() -> None:
+    pace.allowance("NA")
+    pace.learn("NA", failed=pace.FAILURES_TO_OPEN, trouble="no answer or 5xx")
+
+
+def its_time_has_come() -> None:
+    Gateway.objects.update(open_until=Now() - timedelta(seconds=1))
+
+
+def test_failures_in_a_row_open_the_breaker(db: None) -> None:
+    assert pace.allowance("NA") > 1
+    pace.learn("NA", failed=pace.FAILURES_TO_OPEN - 1)
+    assert pace.allowance("NA") > 1
+    pace.learn("NA", failed=1, trouble="no answer")
+    assert pace.allowance("NA") == 0
+    assert pace.allowance("EU") > 1
+
+
+def test_an_answer_in_between_begins_the_count_anew(db: None) -> None:
+    for _ in range(5):
+        pace.allowance("NA")
+        pace.learn("NA", failed=pace.FAILURES_TO_OPEN - 1)
+        pace.learn("NA", answered=1)
+    assert pace.allowance("NA") > 1
+
+
+def test_one_of_two_workers_probes_and_an_answer_closes_it(db: None) -> None:
+    break_it()
+    its_time_has_come()
+    allowed: list[int] = []
+    ready = threading.Barrier(2)
+
+    def worker() -> None:
+        ready.wait()
+        allowed.append(pace.allowance("NA"))
+        connections.close_all()
+
+    workers = [threading.Thread(target=worker) for _ in range(2)]
+    [one.start() for one in workers]
+    [one.join() for one in workers]
+    assert sorted(allowed) == [0, 1]
+    assert pace.allowance("NA") == 0, "the probe is still out"
+    pace.learn("NA", answered=1)
+    assert pace.allowance("NA") > 1
+    assert Gateway.objects.get(name="NA").trouble == ""
+
+
+def test_a_probe_that_fails_leaves_it_open(db: None) -> None:
+    break_it()
+    its_time_has_come()
+    assert pace.allowance("NA") == 1
+    pace.learn("NA", failed=1)
+    assert pace.allowance("NA") == 0
+
+
+def test_a_secret_that_is_wrong_opens_it_at_once(db: None) -> None:
+    pace.allowance("LWA")
+    pace.open_at_once("LWA", 60, "invalid_client")
+    assert pace.allowance("LWA") == 0
+    assert Gateway.objects.get(name="LWA").trouble == "invalid_client"
+
+
+def test_the_bucket_empties_and_fills_with_time(db: None, settings: Any) -> None:
+    settings.GATEWAY_RATE = 10
+    assert pace.allowance("NA") == 10
+    pace.spend("NA", 30)
+    assert pace.allowance("NA") == 0
+    Gateway.objects.update(refilled_at=Now() - timedelta(seconds=2.5))
+    assert 4 <= pace.allowance("NA") <= 6
+
+
+def test_a_probe_is_one_request_even_for_a_customer_of_many_machines(
+    linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
+) -> None:
+    from devices import registry
+
+    for number in range(2, 9):
+        registered = registry.register(f"CRM20-000{number}", crema)
+        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    deliver_all()
+    amazon.attempts.clear()
+    for device in alice.devices.all():
+        reading(device, 50, 1)
+    break_it()
+    delivery.deliver(2)
+    assert amazon.attempts == []
+    assert not Endpoint.objects.exclude(attempts=0).exists(), "an open breaker burns no attempts"
+    its_time_has_come()
+    amazon.script = lambda event: (503, "SERVICE_UNAVAILABLE_EXCEPTION")
+    delivery.deliver(2)
+    assert len(amazon.attempts) == 1
+    its_time_has_come()
+    amazon.script = lambda event: None
+    make_due(Endpoint.objects.filter(attempts=1))
+    deliver_all()
+    assert len(amazon.named("ChangeReport")) == 8
+
+
+def test_who_may_not_refresh_does_not_use_up_the_probe(linked: Any, amazon: Any) -> None:
+    from skill import linking
+
+    held = linking.Credentials(linked.pk, "NA", linked.generation, "Atza|1", "Atzr|1", fresh=False)
+    linking._lease_refresh(held)
+    pace.learn("LWA", failed=pace.FAILURES_TO_OPEN)
+    its_time_has_come()
+    with pytest.raises(linking.RefreshElsewhere):
+        linking._lease_refresh(held)
+    assert pace.allowance("LWA") == 1
+
+
+def test_an_open_breaker_with_much_coming_due_is_no_hot_loop(
+    linked: Any, machine: Any, amazon: Any, monkeypatch: Any
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(delivery, "LINGER_SECONDS", 1.5)
+    monkeypatch.setattr(claims, "next_due_in", lambda: 0.0001)
+    monkeypatch.setattr(pace, "allowance", lambda name: looks.append(name) or 0)
+    delivery.deliver(0.5)
+    assert len(looks) <= 3 * 12
