@@ -23,8 +23,9 @@ from django.db import InterfaceError, OperationalError, connections
 
 from skill import claims, gateway, linking, pace
 from skill.claims import Outcome
+from skill.line import Line, Tally
 from skill.models import REGIONS
-from skill.speech import Line, Tally, tell
+from skill.speech import tell
 
 log = logging.getLogger(__name__)
 SLICE_SECONDS = 30.0

@@ -7,13 +7,9 @@ speaks for an endpoint while its lease lasts, so order needs no other mechanism.
 import asyncio
 import logging
 import random
-import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 
-import aiohttp
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
@@ -21,14 +17,12 @@ from skill import claims, endpoints, gateway, linking, lwa
 from skill.alexa import discovery, messages
 from skill.alexa.messages import Json
 from skill.claims import Job, Outcome
-from skill.linking import Credentials, Database
+from skill.line import Line, OutOfTime
 from skill.models import Event
 
 log = logging.getLogger(__name__)
 LONGEST_BACK_OFF = 3600.0
-LONGEST_WITHOUT_TOKEN = (
-    300.0  # Login with Amazon has a breaker of its own; when it is back, nobody shall wait for an hour
-)
+LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; when it is back, nobody waits for an hour
 PARK_AFTER = timedelta(days=3)
 SLOW = {
     gateway.NotPermitted: 60.0,
@@ -38,82 +32,12 @@ SLOW = {
 }  # seconds before the second attempt
 
 
-class OutOfTime(Exception):
-    """The lease would run out before an answer could come: not started, given back."""
-
-
 class Expired(Exception):
     """Too late to be of use: not started."""
 
 
 class LinkEnded(Exception):
     """The grant was closed; its endpoints have lost their leases and there is nothing to settle."""
-
-
-@dataclass
-class Tally:
-    """What the doors answered, for pace."""
-
-    answered: int = 0
-    throttled: int = 0
-    failed: int = 0
-
-
-@dataclass
-class Line:
-    """One grant's line to its gateway: says events with a fresh token, refreshes it at most when needed, counts the answers."""
-
-    credentials: Credentials
-    http: aiohttp.ClientSession
-    db: Database
-    slots: asyncio.Semaphore
-    start_by: float  # monotonic
-    tally: Tally
-    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _no_token: Exception | None = None
-
-    async def say(self, build: Callable[[str], Json]) -> None:
-        """Send the event that `build` makes for a token. Raises gateway.GatewayError, lwa.LwaError, RefreshElsewhere, GrantGone."""
-        if not self.credentials.fresh:
-            await self._renew(self.credentials)
-        used = self.credentials
-        try:
-            await self._post(used.access_token, build)
-        except gateway.TokenRejected:
-            await self._renew(used)
-            await self._post(self.credentials.access_token, build)
-
-    async def _renew(self, used: Credentials) -> None:
-        """Asked once, whatever comes of it: three hundred endpoints must not wait for the same time-out one after the other."""
-        async with self._renewing:
-            if self.credentials is not used:
-                return
-            if self._no_token is not None:
-                raise self._no_token
-            if time.monotonic() > self.start_by:
-                raise OutOfTime
-            try:
-                self.credentials = await linking.access_token(used, self.http, self.db)
-            except Exception as error:
-                self._no_token = error
-                raise
-
-    async def _post(self, token: str, build: Callable[[str], Json]) -> None:
-        async with self.slots:
-            if time.monotonic() > self.start_by:
-                raise OutOfTime
-            try:
-                await gateway.post(self.http, self.credentials.region, token, build(token))
-            except gateway.Throttled:
-                self.tally.throttled += 1
-                raise
-            except gateway.Unavailable:
-                self.tally.failed += 1
-                raise
-            except gateway.GatewayError:
-                self.tally.answered += 1
-                raise
-            self.tally.answered += 1
 
 
 async def tell(line: Line, jobs: list[Job]) -> list[Outcome]:

@@ -73,3 +73,8 @@ def accept_grant(token: str, code: Any = "code-1", **grant: Any) -> dict[str, An
         "grantee": {"type": "BearerToken", "token": token},
     }
     return directive("Alexa.Authorization", "AcceptGrant", payload=payload)
+
+
+def levels(report: dict[str, Any]) -> list[float]:
+    changed = report["event"]["payload"]["change"]["properties"]
+    return [item["value"]["value"] for item in changed if item["name"] == "level"]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 3
+    end = time.monotonic() + 15
     while time.monotonic() < end and not condition():
         time.sleep(0.01)
     return condition()
@@ -96,7 +96,7 @@ def test_a_broker_out_of_reach_fails_nothing_and_delays_nobody(monkeypatch: Any,
     started = time.monotonic()
     with transaction.atomic():
         doorbell.ring()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 1
     assert until(lambda: bool(tried))
 
 

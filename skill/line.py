@@ -1,0 +1,83 @@
+"""One grant's line to its event gateway: the token, refreshed when needed, the turn among all requests, the time that is left. What is
+said on it stands in speech.py."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from skill import gateway, linking
+from skill.alexa.messages import Json
+from skill.linking import Credentials, Database
+
+
+class OutOfTime(Exception):
+    """The lease would run out before an answer could come: not started, given back."""
+
+
+@dataclass
+class Tally:
+    """What the doors answered, for pace."""
+
+    answered: int = 0
+    throttled: int = 0
+    failed: int = 0
+
+
+@dataclass
+class Line:
+    """One grant's line to its gateway: says events with a fresh token, refreshes it at most when needed, counts the answers."""
+
+    credentials: Credentials
+    http: aiohttp.ClientSession
+    db: Database
+    slots: asyncio.Semaphore
+    start_by: float  # monotonic
+    tally: Tally
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _no_token: Exception | None = None
+
+    async def say(self, build: Callable[[str], Json]) -> None:
+        """Send the event that `build` makes for a token. Raises gateway.GatewayError, lwa.LwaError, RefreshElsewhere, GrantGone."""
+        if not self.credentials.fresh:
+            await self._renew(self.credentials)
+        used = self.credentials
+        try:
+            await self._post(used.access_token, build)
+        except gateway.TokenRejected:
+            await self._renew(used)
+            await self._post(self.credentials.access_token, build)
+
+    async def _renew(self, used: Credentials) -> None:
+        """Asked once, whatever comes of it: three hundred endpoints must not wait for the same time-out one after the other."""
+        async with self._renewing:
+            if self.credentials is not used:
+                return
+            if self._no_token is not None:
+                raise self._no_token
+            if time.monotonic() > self.start_by:
+                raise OutOfTime
+            try:
+                self.credentials = await linking.access_token(used, self.http, self.db)
+            except Exception as error:
+                self._no_token = error
+                raise
+
+    async def _post(self, token: str, build: Callable[[str], Json]) -> None:
+        async with self.slots:
+            if time.monotonic() > self.start_by:
+                raise OutOfTime
+            try:
+                await gateway.post(self.http, self.credentials.region, token, build(token))
+            except gateway.Throttled:
+                self.tally.throttled += 1
+                raise
+            except gateway.Unavailable:
+                self.tally.failed += 1
+                raise
+            except gateway.GatewayError:
+                self.tally.answered += 1
+                raise
+            self.tally.answered += 1
