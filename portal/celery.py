@@ -25,7 +25,7 @@ def _app() -> Celery:
         "mark silent devices": _knock("devices.mark_silent", 60),
         "tidy": _knock("skill.tidy", 3600),
     }
-    app.conf.beat_schedule_filename = str(settings.DATA_DIR / "beat-schedule")
+    app.conf.beat_scheduler = "celery.beat:Scheduler"  # keeps no file: after a restart it just knocks anew
     return app
 
 

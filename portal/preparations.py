@@ -12,7 +12,7 @@ from portal import keys, leftovers, wheel
 NEEDED_BYTES = 500 * 1024 * 1024
 DEMO_SERIAL = "CRM20-DEMO1"
 PORTS = {"PORTAL_PORT": 8000, "SANDBOX_PORT": 8100, "MACHINE_PORT": 8101}
-OURS = ["broker", "sandbox", "machine", "static", "beat-schedule*", "secrets.*", "postgresql.*", "run.lock"]
+OURS = ["broker", "sandbox", "machine", "static", "secrets.*", "postgresql.*", "run.lock"]
 
 
 class CannotRun(Exception):

@@ -28,6 +28,7 @@ class MakeRun(House):
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
+        self.environment = {name: value for name, value in self.environment.items() if not name.startswith("MAKE")}
         self.make = ["make", "-s", "-o", ".venv/installed", f"BIN={Path(sys.executable).parent}"]
 
     def begin(self) -> "MakeRun":
@@ -65,7 +66,7 @@ class MakeRun(House):
             check=False,
         )
         assert done.returncode != 0, done.stdout
-        return (done.stdout + done.stderr.partition("make: ***")[0]).strip()
+        return (done.stdout + re.split(r"make(\[\d+\])?: \*\*\*", done.stderr)[0]).strip()
 
     def clean(self) -> None:
         subprocess.run([*self.make, "clean", f"VENV={sys.prefix}"], cwd=ROOT, env=self.environment, check=True)
