@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 export EMBEDDED ?= 1
 
-.PHONY: help run test check manage clean clean-all
+.PHONY: help run test check bench screenshots manage clean clean-all
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -31,6 +31,13 @@ check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, depl
 	$(BIN)/lint-imports
 	$(BIN)/python -m portal.embedded run $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
+
+bench: $(VENV)/installed ## Speeds and memory beside a floor measured in the same run (needs nginx)
+	@$(BIN)/python -m tests.bench.bench_delivery $(ARGS)
+
+screenshots: $(VENV)/installed ## New pictures for the README
+	@mkdir -p .data/screenshots && SCREENSHOTS=.data/screenshots $(BIN)/python -m pytest -q tests/browser && \
+	cp .data/screenshots/sandbox.png .data/screenshots/device.png tests/browser/screenshots/
 
 manage: $(VENV)/installed ## A management command on the embedded database: make manage ARGS="…"
 	@$(BIN)/python -m portal.embedded run $(BIN)/python manage.py $(ARGS)

@@ -304,6 +304,8 @@ if DATABASE_POOL_SIZE:
         "reconnect_timeout": 3,
     }
     DATABASES["default"]["OPTIONS"]["pool"] = _pool
+    # Alexa waits 8 seconds and SNS 15: a statement that hangs is given up while there is still time for an answer.
+    DATABASES["default"]["OPTIONS"]["options"] = "-c statement_timeout=5000 -c lock_timeout=3000"
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
@@ -314,7 +316,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static" if EMBEDDED else BASE_DIR / "static"
-WHITENOISE_MANIFEST_STRICT = False  # a page without its style is better than no page
+WHITENOISE_MANIFEST_STRICT = False  # a file that is not in the manifest is not looked up there again
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
