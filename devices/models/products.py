@@ -1,21 +1,10 @@
-"""What exists (models, slots, products, units) and what is left in it (inventory, readings).
-
-Here: columns, constraints and the questions one row or a set of rows can answer about itself. Not here: how a reading
-is recorded (inventory.py), how a unit changes hands (registry.py), anything of Amazon's wire. The words and limits are
-those of the Alexa reference 2.2-2.6, 3 and 9.1.
-"""
+"""What a product is: models, slots, the products that may fill them. Words and limits: Alexa reference 2.2-2.6, 3 and 9.1."""
 
 from datetime import timedelta
-from typing import Self
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
-
-# No colon: a serial number is the user name of HTTP Basic. No slash: it is part of addresses.
-SERIAL_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 VOLUME_UNITS = (
     "LITER", "MILLILITER", "METRIC_CUP", "METRIC_TEASPOON", "UK_TABLESPOON", "AU_TABLESPOON", "CUBIC_CENTIMETER",
@@ -186,110 +175,3 @@ class SlotProduct(models.Model):
 
     def __str__(self) -> str:
         return f"{self.asin} ({self.marketplace})"
-
-
-class Device(models.Model):
-    """One unit. ``ownership`` is new at every claim; Alexa's endpointId follows it, so a new owner waits for nobody."""
-
-    serial_number = models.CharField(
-        max_length=64,
-        unique=True,
-        validators=[RegexValidator(rf"\A{SERIAL_PATTERN}\Z", "Use letters, digits, dot, underscore and hyphen only.")],
-    )
-    device_model = models.ForeignKey(DeviceModel, on_delete=models.PROTECT, related_name="devices")
-    # PROTECT: whoever deletes a customer releases the devices first, so that the rooms above hear of it.
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="devices"
-    )
-    name = models.CharField(max_length=128, help_text="What the owner calls it, in Alexa too.")
-    ownership = models.UUIDField(null=True, blank=True, unique=True, editable=False)
-    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
-    key_hash = models.CharField(max_length=64, editable=False)
-    claim_code_hash = models.CharField(max_length=64, editable=False)
-    firmware_version = models.CharField(max_length=64, blank=True)
-    online = models.BooleanField(default=True, editable=False)
-    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["serial_number"]
-        permissions = [
-            ("rotate_key_device", "Can give a device a new key"),
-            ("release_device", "Can release a device from its owner"),
-        ]
-        indexes = [
-            models.Index(fields=["device_model", "last_seen_at"], condition=Q(online=True), name="device_silence"),
-            models.Index(
-                fields=["device_model", "claimed_at"],
-                condition=Q(online=True, last_seen_at__isnull=True, claimed_at__isnull=False),
-                name="device_never_heard",
-            ),
-        ]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(owner__isnull=True, ownership__isnull=True, claimed_at__isnull=True)
-                | Q(owner__isnull=False, ownership__isnull=False, claimed_at__isnull=False),
-                name="device_claim_is_whole",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.serial_number
-
-
-class Inventory(models.Model):
-    """What is left in one slot of one device: the newest reading by (epoch, sequence). Units are the slot's.
-
-    For usage and level-usage sensors ``value`` is the last amount used, not a stock: nobody knows the stock.
-    """
-
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="inventories", db_index=False)
-    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False)
-    value = models.DecimalField(max_digits=12, decimal_places=3)
-    measured_at = models.DateTimeField(help_text="The device's clock.")
-    heard_at = models.DateTimeField(help_text="Our clock.")
-    epoch = models.IntegerField(default=0)
-    sequence = models.BigIntegerField()
-
-    class Meta:
-        verbose_name_plural = "inventories"
-        ordering = ["device_id", "slot_id"]
-        constraints = [models.UniqueConstraint(fields=["device", "slot"], name="inventory_once_per_slot")]
-
-    def __str__(self) -> str:
-        return f"{self.value.normalize():f}"
-
-
-class ReadingQuerySet(models.QuerySet["Reading"]):
-    """Questions to the history."""
-
-    def latest_first(self) -> Self:
-        """In the device's own order, newest first; together with one device and slot it is an index scan."""
-        return self.order_by("-epoch", "-sequence")
-
-    def shown_to_owner(self, device: Device) -> Self:
-        """What the present owner may see: heard since the claim and measured since the claim; else nothing."""
-        since = device.claimed_at
-        return self.filter(device=device, heard_at__gte=since, measured_at__gte=since) if since else self.none()
-
-
-class Reading(models.Model):
-    """What a device said, once for each (slot, epoch, sequence). History: written by record_reading, never changed."""
-
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="readings", db_index=False)
-    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False)
-    epoch = models.IntegerField(default=0)
-    sequence = models.BigIntegerField()
-    value = models.DecimalField(max_digits=12, decimal_places=3)
-    measured_at = models.DateTimeField()
-    heard_at = models.DateTimeField()
-
-    objects = ReadingQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["device", "slot", "epoch", "sequence"], name="reading_stored_once")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.epoch}:{self.sequence} = {self.value.normalize():f}"
