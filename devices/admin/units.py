@@ -1,7 +1,4 @@
-"""The registry for staff. What changes a unit calls the verbs of registry.py; readings and inventory are read-only.
-
-Keys and claim codes are never shown, except once in the message that answers their making.
-"""
+"""Units for staff: every change is a verb of registry.py; keys and claim codes are shown once, when they are made."""
 
 from typing import Any
 
@@ -12,59 +9,9 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
 from devices import registry
-from devices.models import Device, DeviceModel, Inventory, Reading, Slot, SlotProduct
+from devices.admin.readings import ReadOnly
+from devices.models import Device, Inventory
 from devices.paging import EstimatedPaginator
-
-
-class ReadOnly:
-    """A ledger: to be looked at."""
-
-    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, *_: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, *_: Any) -> bool:
-        return False
-
-
-class SlotInline(TabularInline):
-    model = Slot
-    extra = 0
-    show_change_link = True
-    fields = ["slot_id", "name", "sensor", "measurement", "unit", "instance", "replenishment_id"]
-
-
-class SlotProductInline(TabularInline):
-    model = SlotProduct
-    extra = 0
-
-
-@admin.register(DeviceModel)
-class DeviceModelAdmin(ModelAdmin):
-    list_display = ["model_id", "name", "manufacturer", "display_category", "offline_after"]
-    search_fields = ["model_id", "name"]
-    inlines = [SlotInline]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: DeviceModel | None = None) -> list[str]:
-        return ["model_id"] if obj else []
-
-
-@admin.register(Slot)
-class SlotAdmin(ModelAdmin):
-    """Slots are made with their model; here their products are."""
-
-    list_display = ["slot_id", "device_model", "name", "sensor", "measurement", "instance", "replenishment_id"]
-    list_select_related = ["device_model"]
-    search_fields = ["slot_id", "device_model__model_id", "replenishment_id"]
-    inlines = [SlotProductInline]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Slot | None = None) -> list[str]:
-        return ["device_model", "slot_id", "instance"] if obj else []
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
 
 class InventoryInline(ReadOnly, TabularInline):
@@ -154,25 +101,3 @@ class DeviceForm(ModelForm):
         except registry.NameRefused as refusal:
             self.add_error("name", str(refusal))
             return name
-
-
-@admin.register(Inventory)
-class InventoryAdmin(ReadOnly, ModelAdmin):
-    list_display = ["device", "slot", "value", "measured_at", "heard_at", "epoch", "sequence"]
-    list_select_related = ["device", "slot"]
-    search_fields = ["device__serial_number__exact"]
-    search_help_text = "The whole serial number"
-    ordering = ["-id"]
-    paginator = EstimatedPaginator
-    show_full_result_count = False
-
-
-@admin.register(Reading)
-class ReadingAdmin(ReadOnly, ModelAdmin):
-    list_display = ["device", "slot", "epoch", "sequence", "value", "measured_at", "heard_at"]
-    list_select_related = ["device", "slot"]
-    search_fields = ["device__serial_number__exact"]
-    search_help_text = "The whole serial number"
-    ordering = ["-id"]
-    paginator = EstimatedPaginator
-    show_full_result_count = False
