@@ -349,6 +349,7 @@ OAUTH2_PROVIDER = {
 }
 
 # --- Device API --------------------------------------------------------------------------------------------------------------------------
+DEVICE_KEY_OVERLAP = _number("DEVICE_KEY_OVERLAP", 7 * 24 * 3600)  # seconds that a unit's old key works beside the new one
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
