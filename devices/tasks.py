@@ -3,10 +3,16 @@
 from celery import shared_task
 from django.utils import timezone
 
-from devices import presence
+from devices import history, presence
 
 
 @shared_task(name="devices.mark_silent", ignore_result=True)
 def mark_silent() -> int:
     """Ring presence.mark_silent; every minute is often enough. Repeating or losing one costs nothing."""
     return presence.mark_silent(timezone.now())
+
+
+@shared_task(name="devices.keep_history", ignore_result=True)
+def keep_history() -> dict[str, int]:
+    """Ring history.keep; a few times a day is plenty, for partitions are made months ahead. Repeating costs nothing."""
+    return history.keep(timezone.now())
