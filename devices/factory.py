@@ -91,7 +91,7 @@ def import_units(
     """
     batch = Batch()
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
             _prepare(cursor)
             faults = _Faults(on_fault)
             listed = _stage(cursor, source, batch, faults, progress)
@@ -121,6 +121,7 @@ def _prepare(cursor: Any) -> None:
     if not cursor.fetchone()[0]:
         raise ImportRefused("Another list is being imported. Please try again when that is done.")
     cursor.execute("SET LOCAL work_mem = '64MB'")
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.factory_list")
     cursor.execute(_STAGE)
 
 
