@@ -1,0 +1,44 @@
+"""How a figure is printed: `name value floor ratio target`, one a line, and all of them as JSON where asked."""
+
+import json
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass
+class Figure:
+    """`floor` is what was measured in the same run to compare with; `ratio` is value/floor; `target` is in words."""
+
+    name: str
+    value: float
+    floor: float | None
+    target: str
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.floor if self.floor else None
+
+    def line(self) -> str:
+        floor = f"{self.floor:.6g}" if self.floor is not None else "-"
+        ratio = f"{self.ratio:.3f}" if self.ratio is not None else "-"
+        return f"{self.name} {self.value:.6g} {floor} {ratio} {self.target}"
+
+
+class Figures:
+    """Collects figures and prints each as it comes."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.all: list[Figure] = []
+
+    def add(self, name: str, value: float, floor: float | None = None, target: str = "-") -> None:
+        figure = Figure(name, value, floor, target)
+        self.all.append(figure)
+        print(figure.line(), flush=True)
+        if self.path:
+            rows = [asdict(row) | {"ratio": row.ratio} for row in self.all]
+            Path(self.path).write_text(json.dumps(rows, indent=1))
+
+
+median = statistics.median
