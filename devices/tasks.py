@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from devices import history, presence
+from devices import catalogue, history, presence
 
 
 @shared_task(name="devices.mark_silent", ignore_result=True)
@@ -16,3 +16,9 @@ def mark_silent() -> int:
 def keep_history() -> dict[str, int]:
     """Ring history.keep; a few times a day is plenty, for partitions are made months ahead. Repeating costs nothing."""
     return history.keep(timezone.now())
+
+
+@shared_task(name="devices.tell_of_publications", ignore_result=True)
+def tell_of_publications() -> int:
+    """Ring catalogue.tell_waiting: it goes on where publishing a model ran out of time or died. Repeating costs nothing."""
+    return catalogue.tell_waiting()

@@ -22,6 +22,7 @@ app.conf.beat_schedule = {
     "process notifications": _knock("notifications.process", 10),
     "mark silent devices": _knock("devices.mark_silent", 60),
     "keep the history": _knock("devices.keep_history", 6 * 3600),
+    "tell of publications": _knock("devices.tell_of_publications", 30),
     "tidy": _knock("skill.tidy", 3600),
 }
 app.conf.beat_schedule_filename = str(settings.DATA_DIR / "beat-schedule")
