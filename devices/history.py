@@ -92,9 +92,11 @@ def drop_before(ledger: Ledger, moment: datetime) -> list[str]:
     Idempotent. Cannot be undone.
     """
     last_day = moment.astimezone(UTC).date()
-    starts = [start for name in partitions(ledger) if (start := ledger.start_of(name)) and ledger.end(start) <= last_day]
+    starts = [
+        start for name in partitions(ledger) if (start := ledger.start_of(name)) and ledger.end(start) <= last_day
+    ]
     dropped = [ledger.name(start) for start in starts if _patiently(_drop, ledger, start)]
-    _run(f"DELETE FROM {ledger.default} WHERE {ledger.column} < %s", [_bound(ledger, last_day)])
+    _run(f"DELETE FROM {ledger.default} WHERE {ledger.column} < %s", [_bound(ledger, last_day)])  # noqa: S608 (our names)
     return dropped
 
 
@@ -127,8 +129,8 @@ def _make(ledger: Ledger, start: date) -> None:
     name, bounds = ledger.name(start), [_bound(ledger, start), _bound(ledger, ledger.end(start))]
     _run(f"LOCK TABLE {ledger.default} IN ACCESS EXCLUSIVE MODE")
     _run(f"CREATE TABLE {name} (LIKE {ledger.table} INCLUDING DEFAULTS) WITH (fillfactor = {ledger.fillfactor})")
-    within = f"WHERE {ledger.column} >= %s AND {ledger.column} < %s"
-    _run(f"WITH gone AS (DELETE FROM {ledger.default} {within} RETURNING *) INSERT INTO {name} SELECT * FROM gone", bounds)
+    taken = f"DELETE FROM {ledger.default} WHERE {ledger.column} >= %s AND {ledger.column} < %s RETURNING *"  # noqa: S608
+    _run(f"WITH taken AS ({taken}) INSERT INTO {name} SELECT * FROM taken", bounds)  # noqa: S608
     _run(f"ALTER TABLE {ledger.table} ATTACH PARTITION {name} FOR VALUES FROM (%s) TO (%s)", bounds)
 
 

@@ -119,7 +119,9 @@ class DailyUse(models.Model):
     """
 
     pk = models.CompositePrimaryKey("device", "slot", "day")
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="days", db_index=False, db_constraint=False)
+    device = models.ForeignKey(
+        Device, on_delete=models.CASCADE, related_name="days", db_index=False, db_constraint=False
+    )
     slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     day = models.DateField()
     readings = models.IntegerField()

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from devices import history
-from devices.history import DAYS, READINGS
+from devices.history import READINGS
 from devices.inventory import Measurement, record_reading
 from devices.models import DailyUse, Device, Reading
 from devices.tasks import keep_history
