@@ -166,7 +166,7 @@ def _names(value: Any, where: str) -> Names:
         if len(_list(pair, f"{where}[{place}]")) != 2:
             raise DescriptionRefused(f"{where}[{place}]", 'a language with its names, e.g. ["en-US", ["Beans"]]')
         names.append((_text(pair[0], f"{where}[{place}]"), _texts(pair[1], f"{where}[{place}]")))
-    return tuple(names)
+    return (*names[:1], *sorted(names[1:]))
 
 
 def _many(kind: type, key: Callable[[Any], Any]) -> Callable[[Any, str], tuple[Any, ...]]:
