@@ -77,11 +77,10 @@ def hear(device: Device, said: Said, heard_at: datetime, door: str) -> Heard:
         reported, results = _take_readings(device, said, heard_at, int(heard_at.timestamp() * 1000), door)
         presence.heard_from(device, heard_at)
         row = shadow.read(device)
-        touched = bool(said.desired or reported) or row.door != door
+        touched = bool(said.desired or reported) or row.door != door or not device.online
         if touched:
-            row = shadow.update(
-                device, desired=said.desired, reported=reported, version=said.version, door=door
-            )
+            patches = {"desired": said.desired, "reported": reported, "version": said.version}
+            row = shadow.update(device, **patches, door=door, again=not device.online)
     return Heard(row, results, touched)
 
 
@@ -124,7 +123,8 @@ def _said(body: dict[str, Any]) -> Said:
     if others := sorted(set(state) - {"desired", "reported"}):
         raise DocumentRefused(f"'{shown(others[0])}' is not a part of a state; send desired and reported only.")
     desired, reported = _part(state, "desired"), dict(_part(state, "reported"))
-    readings = reported.pop(READINGS, None) or []
+    readings = reported.pop(READINGS, None)
+    readings = [] if readings is None else readings
     if not isinstance(readings, list) or len(readings) > LARGEST_BATCH:
         raise DocumentRefused(f"readings must be a list of at most {LARGEST_BATCH} readings.")
     kept = shadow.plain(desired), shadow.plain(reported)
@@ -161,7 +161,9 @@ def _take_readings(
     return {key: value for key, value in said.reported.items() if key not in plain}, results
 
 
-def _plain_readings(device: Device, said: Said, sequence: int, door: str) -> dict[str, Measurement | serializers.Faults]:
+def _plain_readings(
+    device: Device, said: Said, sequence: int, door: str
+) -> dict[str, Measurement | serializers.Faults]:
     """The workshop's shape: a number under the ID of one of the model's slots."""
     numbers = {key: value for key, value in said.reported.items() if _is_number(value)}
     if not numbers:

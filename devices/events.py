@@ -65,8 +65,6 @@ def _store(device: Device, happening: Happening, happened_at: datetime, heard_at
 
 def _act(device: Device, happening: Happening, happened_at: datetime) -> None:
     if happening.type == EventType.DOORBELL_PRESS:
-        doorbell_pressed.send(
-            sender=Device, device_id=device.pk, event_id=happening.event_id, pressed_at=happened_at
-        )
+        doorbell_pressed.send(sender=Device, device_id=device.pk, event_id=happening.event_id, pressed_at=happened_at)
     if happening.type == EventType.FACTORY_RESET:
         registry.release_by_reset(device, epoch=happening.epoch, happened_at=happening.happened_at)

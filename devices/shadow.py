@@ -62,14 +62,16 @@ def update(
     version: int | None = None,
     door: str = "",
     mark: int | None = None,
+    again: bool = False,
 ) -> Shadow:
     """Merge these patches; the row as it is then.
 
     Transactional. Idempotent: a patch that changes nothing leaves the version alone and is taken whatever ``version`` it
     names, so a repeated message is no conflict. Otherwise ``version``, if given, must be the present one, else
-    VersionConflict. ``door``: by which the unit itself spoke. ``mark``: the version of AWS IoT's shadow this was reported
-    under; a leaf moves only forward by it. Raises ShadowRefused. Sends endpoint_changed(power) when the unit reports
-    another power state. Nothing on the wire; the way to the unit is rung after commit.
+    VersionConflict. ``door``: by which the unit itself spoke. ``mark``: the version of AWS IoT's shadow under which this
+    was reported; a leaf moves only forward by it. ``again``: the unit was away and is told once more. Raises
+    ShadowRefused. Sends endpoint_changed(power) when the unit reports another power state. Nothing on the wire; the
+    way to the unit is rung after commit.
     """
     row, renewed = _lock(device)
     before = row.desired, row.reported
@@ -80,7 +82,7 @@ def update(
         raise VersionConflict(row.version)
     _expect_size(row)
     moved = _enter(row, door)
-    if changed or moved or renewed or mark is not None:
+    if changed or moved or renewed or again or mark is not None:
         _save(row, changed)
     if before[1].get(POWER) != row.reported.get(POWER):
         endpoint_changed.send(sender=Device, device_ids=[device.pk], what="power")
@@ -216,14 +218,14 @@ def _enter(row: Shadow, door: str) -> bool:
 def _save(row: Shadow, changed: bool) -> None:
     if changed:
         row.version, row.changed_at = row.version + 1, timezone.now()
-    if row.door in (Door.MQTT, Door.AWS):
-        row.due_at = (row.due_at or timezone.now()) if _to_tell(row) else None
+    row.due_at = (row.due_at or timezone.now()) if _to_tell(row) else None
     row.save()
     if row.due_at:
         talkback.ring(row.door)
 
 
 def _to_tell(row: Shadow) -> bool:
-    return row.desired != row.told if row.door == Door.AWS else bool(delta(row))
-
-
+    """Whether we have to speak first: behind HTTPS the unit asks; AWS IoT makes its own delta of what we told it."""
+    if row.door == Door.AWS:
+        return bool(row.desired != row.told)
+    return row.door == Door.MQTT and bool(delta(row))

@@ -67,7 +67,12 @@ def postpone(entry: Claimed, reason: str) -> bool:
     pause = min(FIRST_PAUSE * 2 ** min(entry.shadow.attempts, 12), LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
     log.warning("talk back to %s: %s; again in %.0f s", entry.serial, reason[:200], pause)
     later = Now() + Value(timedelta(seconds=pause))
-    return _close(entry, due_at=later, attempts=Case(When(attempts__lt=100, then=F("attempts") + 1), default=100), error=reason[:200])
+    return _close(
+        entry,
+        due_at=later,
+        attempts=Case(When(attempts__lt=100, then=F("attempts") + 1), default=100),
+        error=reason[:200],
+    )
 
 
 def ring(door: str) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from devices.openapi_schemas import COMPONENTS
 from portal import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -163,6 +164,18 @@ SNS_TOPIC_ARNS = _list("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:das
 SNS_BASIC_AUTH = _list("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
 SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
+# --- History of readings; days -------------------------------------------------------------------------------------------------------
+READINGS_KEPT_DAYS = int(_number("READINGS_KEPT_DAYS", 400))  # every single reading; a month is dropped when all of it is older
+DAYS_KEPT_DAYS = int(_number("DAYS_KEPT_DAYS", 3660))  # what each day added up to
+
+# --- MQTT and AWS IoT: the other doors of devices -------------------------------------------------------------------------------------------
+MQTT_URL = _text("MQTT_URL", "")  # mqtt://user:password@host:1883 or mqtts://host:8883; the bridge needs it
+MQTT_CA, MQTT_CERTIFICATE, MQTT_KEY = _text("MQTT_CA", ""), _text("MQTT_CERTIFICATE", ""), _text("MQTT_KEY", "")  # paths
+IOT_SECRETS = _list("IOT_SECRETS")  # what the AWS IoT rule sends in X-Iot-Secret, two during rotation; empty: door closed
+AWS_IOT_REGIONS = _list("AWS_IOT_REGIONS")  # whose destinations may be confirmed; the first is where things live
+AWS_IOT_ACCOUNT = _text("AWS_IOT_ACCOUNT", "")  # if set, destinations of this account only
+AWS_IOT_DATA_ENDPOINT = _text("AWS_IOT_DATA_ENDPOINT", "")  # https://…-ats.iot.<region>.amazonaws.com; empty: boto3's own
+
 # --- The embedded demonstration ----------------------------------------------------------------------------------------------------------
 EMBEDDED_SECRETS = _generated
 
@@ -179,6 +192,8 @@ INSTALLED_APPS = [
     "allauth.account",
     "oauth2_provider",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "csp",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -356,6 +371,19 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": f"{SITE_NAME} device API",
+    "DESCRIPTION": "For firmware, the factory and support tools. Errors are application/problem+json (RFC 9457).",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "APPEND_COMPONENTS": COMPONENTS,
+    "POSTPROCESSING_HOOKS": [],  # the usual one moves enumerations out of COMPONENTS for good and loses them the second time
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "validatorUrl": None},
 }
 
 # --- Celery --------------------------------------------------------------------------------------------------------------------------------
