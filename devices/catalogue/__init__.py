@@ -7,6 +7,7 @@ wire: the rooms above hear endpoint_changed(description) and know what to tell w
 from devices.catalogue.description import Description, DescriptionRefused, Product, Sale, SlotDescription
 from devices.catalogue.difference import Change, difference
 from devices.catalogue.drafts import (
+    LARGEST_PICTURE,
     DraftChanged,
     PictureRefused,
     discard,
@@ -21,6 +22,7 @@ from devices.catalogue.lint import Facts, Finding, lint
 from devices.catalogue.publishing import Published, PublishRefused, fingerprint, publish, tell_waiting, touched
 
 __all__ = [
+    "LARGEST_PICTURE",
     "Change",
     "Description",
     "DescriptionRefused",
