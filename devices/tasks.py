@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from devices import catalogue, history, presence
+from devices import catalogue, claiming, history, presence
 
 
 @shared_task(name="devices.mark_silent", ignore_result=True)
@@ -22,3 +22,9 @@ def keep_history() -> dict[str, int]:
 def tell_of_publications() -> int:
     """Ring catalogue.tell_waiting: it goes on where publishing a model ran out of time or died. Repeating costs nothing."""
     return catalogue.tell_waiting()
+
+
+@shared_task(name="devices.forget_claim_attempts", ignore_result=True)
+def forget_claim_attempts() -> int:
+    """Ring claiming.forget_attempts; once a day is often enough."""
+    return claiming.forget_attempts()

@@ -20,6 +20,7 @@ def _knock(task: str, seconds: float) -> dict[str, object]:
 app.conf.beat_schedule = {
     "deliver": _knock("skill.deliver", settings.DELIVERY_SWEEP),
     "process notifications": _knock("notifications.process", 10),
+    "forget claim attempts": _knock("devices.forget_claim_attempts", 24 * 3600),
     "mark silent devices": _knock("devices.mark_silent", 60),
     "keep the history": _knock("devices.keep_history", 6 * 3600),
     "tell of publications": _knock("devices.tell_of_publications", 30),

@@ -1,17 +1,27 @@
 """Units for staff: every change is a verb of registry.py; keys and claim codes are shown once, when they are made."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import helpers
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.text import slugify
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action as list_action
 
 from devices import registry
 from devices.admin.readings import ReadOnly
-from devices.models import Device, Inventory
+from devices.admin.unit_forms import DeviceForm, ImportForm, ReasonForm
+from devices.models import ClaimAttempt, Device, Inventory
 from devices.paging import EstimatedPaginator
+from devices.uploads import UploadRefused, import_upload, secrets_csv
+
+Deed = Callable[[HttpRequest, Device, str], None]
 
 
 class InventoryInline(ReadOnly, TabularInline):
@@ -35,14 +45,26 @@ class DeviceAdmin(ModelAdmin):
     paginator = EstimatedPaginator
     show_full_result_count = False
     inlines = [InventoryInline]
-    actions = ["rotate_keys", "release_devices"]
-    facts = ["owner", "ownership", "claimed_at", "online", "last_seen_at", "created_at"]
+    actions = ["rotate_keys", "revoke_keys", "release_devices"]
+    actions_list = ["import_list"]
+    facts = [
+        "owner",
+        "ownership",
+        "claimed_at",
+        "warranty_until",
+        "mac_address",
+        "online",
+        "last_seen_at",
+        "created_at",
+    ]
+    keys = ["key_changed_at", "key_seen_at", "previous_key_until"]
 
     def get_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
-        return ["serial_number", "device_model", "name", *(["firmware_version", *self.facts] if obj else [])]
+        more = ["firmware_version", *self.facts, *self.keys] if obj else []
+        return ["serial_number", "device_model", "name", *more]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
-        return ["serial_number", "device_model", "firmware_version", *self.facts] if obj else []
+        return ["serial_number", "device_model", "firmware_version", *self.facts, *self.keys] if obj else []
 
     def get_form(self, request: HttpRequest, obj: Device | None = None, **kwargs: Any) -> type[ModelForm]:
         return super().get_form(request, obj, form=DeviceForm, **kwargs)
@@ -53,8 +75,14 @@ class DeviceAdmin(ModelAdmin):
     def has_rotate_key_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("devices.rotate_key_device")
 
+    def has_revoke_key_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.revoke_key_device")
+
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("devices.release_device")
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.import_device")
 
     def save_model(self, request: HttpRequest, obj: Device, form: ModelForm, change: bool) -> None:
         """Through the verbs: an addition is register, a change of the name is rename."""
@@ -66,38 +94,87 @@ class DeviceAdmin(ModelAdmin):
         text = f"{made.device}: key {made.key}, claim code {made.claim_code}. They are shown this once."
         self.message_user(request, text, messages.WARNING)
 
-    @admin.action(description="Give a new key (the old one stops working)", permissions=["rotate_key"])
-    def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        for device in queryset:
-            key = registry.rotate_key(device)
-            self.log_change(request, device, "Gave it a new key.")
-            self.message_user(request, f"{device}: new key {key}. It is shown this once.", messages.WARNING)
+    @admin.action(description="Give a new key (the old one works a while longer)", permissions=["rotate_key"])
+    def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        return self._ask(request, queryset, "rotate_keys", "Give a new key", _rotate)
+
+    @admin.action(description="Revoke all keys at once", permissions=["revoke_key"])
+    def revoke_keys(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        return self._ask(request, queryset, "revoke_keys", "Revoke all keys at once", _revoke)
 
     @admin.action(description="Release from the owner", permissions=["release"])
-    def release_devices(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        for device in queryset:
-            registry.release(device)
-            self.log_change(request, device, "Released it from its owner.")
-        self.message_user(request, f"Released: {', '.join(device.serial_number for device in queryset)}.")
+    def release_devices(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        return self._ask(request, queryset, "release_devices", "Release from the owner", _release)
+
+    @list_action(description="Import a factory's list", url_path="import", permissions=["import"])
+    def import_list(self, request: HttpRequest) -> HttpResponse:
+        """The form, and its answer: a file of what was generated, said this once; or every fault by its line."""
+        form, refusal = ImportForm(request.POST or None, request.FILES or None), None
+        if request.method == "POST" and form.is_valid():
+            try:
+                done = import_upload(form.cleaned_data["list"].file)
+            except UploadRefused as refused:
+                refusal = refused
+            else:
+                imported, there = done.imported, done.imported.listed - done.imported.added
+                text = f"{imported.listed} units listed: {imported.added} new, {there} there before."
+                self.message_user(request, text, messages.SUCCESS)
+                if done.secrets:
+                    return _download(secrets_csv(done.secrets), form.cleaned_data["list"].name)
+                return redirect("admin:devices_device_changelist")
+        more = {"title": "Import a factory's list", "form": form, "refusal": refusal}
+        status = 400 if refusal or form.errors else 200
+        return self._page(request, "import", more, status)
+
+    def _ask(
+        self, request: HttpRequest, chosen: QuerySet[Device], action: str, title: str, deed: Deed
+    ) -> HttpResponse | None:
+        """First the units and a field for the reason; with a reason, the deed, unit by unit, and a line of history."""
+        form = ReasonForm(request.POST if "reason" in request.POST else None)
+        if not form.is_valid():
+            more = {"title": title, "form": form, "devices": chosen, "action": action}
+            return self._page(request, "confirm", more | {"chosen_name": helpers.ACTION_CHECKBOX_NAME}, 200)
+        for device in chosen:
+            deed(request, device, form.cleaned_data["reason"])
+            self.log_change(request, device, f"{title}: {form.cleaned_data['reason']}")
+        self.message_user(request, f"{title}: done for {len(chosen)}.")
+        return None
+
+    def _page(self, request: HttpRequest, name: str, more: dict[str, Any], status: int) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.model._meta, **more}
+        return TemplateResponse(request, f"admin/devices/device/{name}.html", context, status=status)
 
 
-class DeviceForm(ModelForm):
-    """Says about a name what the verb would say."""
+@admin.register(ClaimAttempt)
+class ClaimAttemptAdmin(ReadOnly, ModelAdmin):
+    """Why a claim was refused: the customer reads the reference aloud, here is the cause."""
 
-    class Meta:
-        model = Device
-        fields = ["serial_number", "device_model", "name"]
+    list_display = ["reference", "created_at", "cause", "serial_number", "customer", "address"]
+    list_filter = ["cause"]
+    list_select_related = ["customer"]
+    search_fields = ["reference__iexact", "serial_number__iexact", "customer__email__istartswith"]
+    search_help_text = "The reference, the serial number as it was typed, or the begin of the customer's e-mail address"
+    paginator = EstimatedPaginator
+    show_full_result_count = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "name" in self.fields:
-            self.fields["name"].required = self.instance.pk is not None
-            self.fields["name"].help_text = "What the owner calls it; empty: the model's name."
 
-    def clean_name(self) -> str:
-        name = self.cleaned_data["name"]
-        try:
-            return registry.tidy_name(name) if name else ""
-        except registry.NameRefused as refusal:
-            self.add_error("name", str(refusal))
-            return name
+def _rotate(request: HttpRequest, device: Device, reason: str) -> None:
+    key = registry.rotate_key(device)
+    messages.warning(request, f"{device}: new key {key}. It is shown this once.")
+
+
+def _revoke(request: HttpRequest, device: Device, reason: str) -> None:
+    registry.revoke_keys(device)
+
+
+def _release(request: HttpRequest, device: Device, reason: str) -> None:
+    registry.release(device)
+
+
+def _download(text: str, name: str | None) -> HttpResponse:
+    """A file for the person who asked, which no cache keeps."""
+    answer = HttpResponse(text, content_type="text/csv; charset=ascii")
+    stem = slugify((name or "units").rsplit(".", 1)[0]) or "units"
+    answer["Content-Disposition"] = f'attachment; filename="{stem}.secrets.csv"'
+    answer["Cache-Control"] = "no-store"
+    return answer
