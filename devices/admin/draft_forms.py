@@ -98,10 +98,9 @@ class SaleForm(forms.Form):
 class LinesField(forms.CharField):
     """Lines of text, each with a meaning of its own; what is wrong is said with the number of its line."""
 
-    widget = UnfoldAdminTextareaWidget
-
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(required=False, max_length=100_000, **kwargs)
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 5})
+        super().__init__(required=False, max_length=100_000, widget=widget, **kwargs)
 
     def read(self, line: str) -> Any:
         raise NotImplementedError

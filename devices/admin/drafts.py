@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -30,7 +31,9 @@ class ReasonForm(forms.Form):
 
     seen = forms.CharField(widget=forms.HiddenInput)
     reason = forms.CharField(
-        max_length=500, widget=UnfoldAdminTextareaWidget, help_text="Why it is published; it stays in the log."
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Why it is published; it stays in the log.",
     )
 
 
@@ -87,8 +90,9 @@ class DraftPages:
 
     def _save(self, request: HttpRequest, model: DeviceModel, draft_forms: DraftForms) -> bool:
         try:
-            draft = catalogue.open_draft(model, request.user)
-            catalogue.save_draft(draft, draft_forms.description(), request.POST.get("seen", ""), request.user)
+            with transaction.atomic():  # a draft that cannot be saved is not opened either
+                draft = catalogue.open_draft(model, request.user)
+                catalogue.save_draft(draft, draft_forms.description(), request.POST.get("seen", ""), request.user)
         except catalogue.DraftChanged as error:
             messages.error(request, f"{error} Nothing was saved; open the draft again in another tab and compare.")
             return False

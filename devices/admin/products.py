@@ -55,7 +55,7 @@ class DeviceModelAdmin(DraftPages, ModelAdmin):
     inlines = [ModelMarketplaceInline, SlotInline]
     actions_detail = ["edit_draft", "review_draft", "show_readiness"]
     beginning = ["model_id", "name", "manufacturer", "description", "display_category"]
-    rest = ["shown_state", "shown_interfaces", "offline_after", "warranty_months", "shown_picture", "created_at"]
+    rest = ["drs_state", "shown_interfaces", "offline_after", "warranty_months", "shown_picture", "created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeviceModel]:
         drafts = Revision.objects.filter(device_model=OuterRef("pk"), state=Revision.State.DRAFT)
@@ -157,10 +157,10 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
     list_filter = ["state", "device_model"]
     list_select_related = ["device_model", "published_by"]
     fields = [
-        "device_model", "shown_state", "reason", "published_by", "published_at", "edited_by", "edited_at", "devices",
+        "device_model", "state", "reason", "published_by", "published_at", "edited_by", "edited_at", "devices",
         "told_up_to", "shown_changes",
     ]  # fmt: skip
-    readonly_fields = ["shown_state", "shown_changes"]
+    readonly_fields = ["shown_changes"]
 
     @display(description="State", label=REVISION_COLOURS, ordering="state")
     def shown_state(self, revision: Revision) -> tuple[str, str]:

@@ -12,6 +12,13 @@ from typing import Any
 from devices.catalogue.description import Description, Product, SlotDescription
 
 Key = tuple[str, ...]
+_WORDS = {
+    "model_id": "model ID",
+    "drs_state": "DRS state",
+    "replenishment_id": "replenishment ID told",
+    "test_replenishment_id": "test replenishment ID",
+    "live_replenishment_id": "live replenishment ID",
+}
 _TOLD_OF_MODEL = {"name", "manufacturer", "description", "display_category", "capabilities"}
 _TOLD_OF_SLOT = {"instance", "sensor", "measurement", "unit", "replenishment_id"}
 _MODEL_FIELDS = (
@@ -39,7 +46,7 @@ class Change:
 
     @property
     def field(self) -> str:
-        return self.key[-1].replace("_", " ")
+        return _WORDS.get(self.key[-1]) or self.key[-1].replace("_", " ")
 
     def __str__(self) -> str:
         told = " (Alexa is told)" if self.announced else ""
@@ -50,7 +57,7 @@ def difference(before: Description, after: Description) -> list[Change]:
     """Every change from one description to the other, in a stable order; none where they say the same."""
     old, new = dict(_facts(before)), dict(_facts(after))
     told = _told(before) | _told(after)
-    keys = [*old, *(key for key in new if key not in old)]
+    keys = [*new, *(key for key in old if key not in new)]
     return [
         Change(key, old.get(key, ""), new.get(key, ""), key in told)
         for key in keys
@@ -62,8 +69,7 @@ def _facts(description: Description) -> Iterator[tuple[Key, str]]:
     for field in _MODEL_FIELDS:
         yield ("model", field), _shown(getattr(description, field))
     for sale in description.marketplaces:
-        yield ("marketplace", sale.marketplace, "sold"), "yes"
-        yield ("marketplace", sale.marketplace, "friendly_name"), sale.friendly_name
+        yield ("marketplace", sale.marketplace), sale.friendly_name or "without a name"
     for slot in description.slots:
         yield from _slot_facts(description, slot)
 
@@ -77,12 +83,13 @@ def _slot_facts(description: Description, slot: SlotDescription) -> Iterator[tup
         yield (*at, "name", locale), " / ".join(texts)
     yield (*at, "replenishment_id"), description.replenishment_id(slot)
     for product in slot.products:
-        yield from _product_facts((*at, "product", product.marketplace, product.asin), product)
+        yield (*at, "product", product.marketplace, product.asin), _product(product)
 
 
-def _product_facts(at: Key, product: Product) -> Iterator[tuple[Key, str]]:
-    for field in ("title", "quantity", "unit", "active"):
-        yield (*at, field), _shown(getattr(product, field))
+def _product(product: Product) -> str:
+    amount = " ".join(filter(None, (_shown(product.quantity), product.unit)))
+    words = filter(None, (product.title, amount))
+    return f"{'on' if product.active else 'off'}: {', '.join(words) or 'nothing said of it'}"
 
 
 def _told(description: Description) -> set[Key]:
@@ -98,8 +105,6 @@ def _told(description: Description) -> set[Key]:
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -67,11 +67,11 @@ def _locked(live: Description, draft: Description, facts: Facts) -> Iterator[Fin
 
 def _may_still(change: Change, new: set[str], languages: set[str | None]) -> bool:
     match change.key:
-        case ("marketplace", code, _):
+        case ("marketplace", code):
             return code in new
         case ("slot", _, "name", locale):
             return locale in languages and not change.before
-        case ("slot", _, "product", code, _, _):
+        case ("slot", _, "product", code, _):
             return code in new and not change.before
         case key:
             return key in _OURS

@@ -91,7 +91,7 @@ def test_certification_turns_the_test_id_into_the_live_one(crema: DeviceModel, m
     done = published(crema, replace(CREMA, drs_state="certified"))
     assert crema.slots.get().replenishment_id == "arn:live:beans"
     assert told == [[machine.pk]]
-    assert "replenishment id: arn:test:beans → arn:live:beans (Alexa is told)" in " ".join(map(str, done.changes))
+    assert "replenishment ID told: arn:test:beans → arn:live:beans (Alexa is told)" in " ".join(map(str, done.changes))
 
 
 def test_exactly_the_owned_devices_of_the_model_are_told(
