@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from django.db import connection, transaction
 
-from devices import presence
+from devices import presence, remembered
 from devices.measurements import Accepted, Measurement, MeasurementRefused, Outcome, accept
 from devices.models import Device, Inventory, Slot
 from devices.signals import InventoryChange, inventory_changed
@@ -49,12 +49,12 @@ def record_reading(device: Device, measurements: Sequence[Measurement], heard_at
     together. Set-based: the number of queries does not grow with the number of measurements. Nothing on the wire.
 
     The state moves only forward by (epoch, sequence); what comes late goes to the history and corrects its day. Values
-    are in the slot's unit, rounded half-even to 0.001. ``heard_at`` is our clock (aware). ``device`` is read for its
+    are in the slot's unit, rounded half-even to 0.001; its slots are as they were at most moments ago. ``heard_at`` is our clock (aware). ``device`` is read for its
     model, online and last_seen_at. Refused measurements never stop the others. Raises ValueError for an empty or
     oversized batch or a naive clock. Limits: Alexa reference 2.6 and 3.
     """
     _expect(measurements, heard_at)
-    slots = {slot.slot_id: slot for slot in Slot.objects.filter(device_model_id=device.device_model_id)}
+    slots = remembered.slots(device.device_model_id, {measurement.slot for measurement in measurements})
     judged = [_judge(measurement, slots, heard_at) for measurement in measurements]
     accepted = [verdict for verdict in judged if isinstance(verdict, Accepted)]
     with transaction.atomic():

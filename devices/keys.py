@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from devices import remembered
 from devices.credentials import NOBODYS, hash_key, new_key
 from devices.models import SERIAL_PATTERN, Device
 
@@ -28,7 +29,7 @@ def authenticate(serial: str, key: str) -> Device | None:
     DEVICE_KEY_OVERLAP left. Idempotent.
     """
     known = re.fullmatch(SERIAL_PATTERN, serial)
-    device = Device.objects.select_related("device_model").filter(serial_number=serial).first() if known else None
+    device = remembered.device(serial) if known else None
     shown, now = hash_key(key), timezone.now()
     before = device.previous_key_hash if device and device.previous_key_lives(now) else NOBODYS
     is_present = constant_time_compare(shown, device.key_hash if device else NOBODYS)

@@ -78,7 +78,9 @@ GROUP BY device_id, slot_id, day;
 DROP TABLE devices_reading_before;
 """
 
-# One call is one batch of one device, in arrays of equal length in the order of the question. Steps: make and lock the
+# One call is one batch of one device, in arrays of equal length in the order of the question. A single reading that is
+# newer than the state, which is what nearly every call brings, goes the short way at the beginning (a quarter of the time);
+# the long way would do the same with it. Steps of the long way: make and lock the
 # Inventory rows by slot; if anything is not newer than the state, look at the heard sequences and, for its day, at the
 # neighbours; then one statement stores, marks, adds up the days and moves the state. Each step is a statement of its
 # own so that it sees what was committed while the step before waited for its lock.
@@ -94,6 +96,34 @@ DECLARE
     late boolean;
     was record;
 BEGIN
+    IF cardinality(slots) = 1 THEN
+        SELECT epoch, sequence, value INTO held FROM devices_inventory
+        WHERE device_id = the_device AND slot_id = slots[1] FOR NO KEY UPDATE;
+        IF FOUND AND (epochs[1], sequences[1]) > (held.epoch, held.sequence) THEN
+            UPDATE devices_inventory SET epoch = epochs[1], sequence = sequences[1], value = amounts[1],
+                measured_at = moments[1], heard_at = heard
+            WHERE device_id = the_device AND slot_id = slots[1];
+            INSERT INTO devices_reading (device_id, slot_id, epoch, sequence, value, measured_at, heard_at)
+            VALUES (the_device, slots[1], epochs[1], sequences[1], amounts[1], moments[1], heard);
+            INSERT INTO devices_heardsequences AS m (device_id, slot_id, epoch, block, bits)
+            VALUES (the_device, slots[1], epochs[1], sequences[1] >> 6, 1::bigint << (sequences[1] & 63)::integer)
+            ON CONFLICT (device_id, slot_id, epoch, block) DO UPDATE SET bits = m.bits | EXCLUDED.bits;
+            INSERT INTO devices_dailyuse AS d
+                (device_id, slot_id, day, readings, minimum, maximum, last, consumed, epoch, sequence)
+            VALUES (the_device, slots[1], (moments[1] AT TIME ZONE 'UTC')::date, 1, amounts[1], amounts[1], amounts[1],
+                CASE WHEN levels[1] THEN greatest(held.value - amounts[1], 0) ELSE amounts[1] END,
+                epochs[1], sequences[1])
+            ON CONFLICT (device_id, slot_id, day) DO UPDATE SET
+                readings = d.readings + 1,
+                minimum = least(d.minimum, EXCLUDED.minimum),
+                maximum = greatest(d.maximum, EXCLUDED.maximum),
+                consumed = d.consumed + EXCLUDED.consumed,
+                last = EXCLUDED.last, epoch = EXCLUDED.epoch, sequence = EXCLUDED.sequence;
+            RETURN QUERY VALUES (true, NULL::numeric, true, held.value);
+            RETURN;
+        END IF;
+    END IF;
+
     INSERT INTO devices_inventory (device_id, slot_id, value, measured_at, heard_at, epoch, sequence)
     SELECT DISTINCT the_device, wanted.slot, 0, heard, heard, -1, 0
     FROM unnest(slots) AS wanted (slot)
