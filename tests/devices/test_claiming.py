@@ -74,17 +74,26 @@ def test_every_cause_asks_the_same_of_the_database(boxes: Any, bob: Any) -> None
     assert not any("FOR NO KEY UPDATE" in query["sql"] for query in captured), "a locked unit would answer late"
 
 
-def test_every_cause_takes_the_same_time(boxes: Any, bob: Any, monkeypatch: Any) -> None:
-    """Medians of interleaved tries, apart by less than a fifth and less than any network's jitter."""
-    monkeypatch.setattr(attempts, "allow", lambda doors: True)
+def fastest(user: Any, boxes: dict[Cause, tuple[str, str]]) -> list[float]:
+    """Seconds that each cause takes when nothing disturbs it: the lower decile of tries in turn."""
     took: dict[Cause, list[float]] = {cause: [] for cause in boxes}
     for _ in range(60):
         for cause, typed in boxes.items():
             started = time.perf_counter()
-            refusal(bob, *typed)
+            refusal(user, *typed)
             took[cause].append(time.perf_counter() - started)
-    medians = [statistics.median(seconds) for seconds in took.values()]
-    assert max(medians) - min(medians) < max(0.2 * min(medians), 0.0005), medians
+    return [statistics.quantiles(seconds, n=10)[0] for seconds in took.values()]
+
+
+def test_every_cause_takes_the_same_time(boxes: Any, bob: Any, monkeypatch: Any) -> None:
+    """Apart by less than a quarter, which is less than any network's jitter. A busy machine may try three times."""
+    monkeypatch.setattr(attempts, "allow", lambda doors: True)
+    rounds = []
+    for _ in range(3):
+        rounds.append(fastest(bob, boxes))
+        if max(rounds[-1]) < 1.25 * min(rounds[-1]):
+            return
+    pytest.fail(f"unknown, wrong and taken differ each time: {rounds}")
 
 
 @pytest.mark.django_db(transaction=True)
