@@ -5,9 +5,11 @@ on ``/update/accepted``, ``/update/rejected``, ``/update/delta``, ``/get/accepte
 broker, that is its own job: the bridge then only listens to ``/update/accepted`` (``listen_only``).
 
 Nothing that the broker still holds is lost: QoS 1, a persistent session, and the PUBACK goes out after the commit and
-after the answer. Several bridges share the load by a shared subscription; what they hear twice is known already. paho's
-thread keeps the connection; all else happens in the thread that calls run() or step(). Who may publish for which thing
-is the broker's to decide (README: access rules); the bridge believes the topic.
+after the answer. What is heard twice is known already. Several bridges share the load in one of two ways: by slice (each hears
+all and acts for the things whose name falls to it; works everywhere), or by a shared subscription, where the
+broker can. Measured: mosquitto 2.0 grants a shared subscription to a topic that begins with ``$`` and then delivers
+nothing, so there it needs another ``prefix``. paho's thread keeps the connection; all else happens in the thread that
+calls run() or step(). Who may publish for which thing is the broker's to decide; the bridge believes the topic.
 """
 
 import json
@@ -16,6 +18,7 @@ import queue
 import socket
 import threading
 import time
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -50,11 +53,13 @@ class BrokerUnknown(ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """Where the broker is and how to behave there. ``group`` empty: this bridge alone hears everything."""
+    """Where the broker is and how to behave there. ``group`` empty: no shared subscription. ``slice``: (which, of how many)."""
 
     url: str
     client_id: str = f"portal-{socket.gethostname()}"
-    group: str = "portal"
+    prefix: str = "$aws"
+    group: str = ""
+    slice: tuple[int, int] = (1, 1)
     ca: str = ""
     certificate: str = ""
     key: str = ""
@@ -65,7 +70,12 @@ class Options:
     def topics(self) -> list[str]:
         names = ["update/accepted"] if self.listen_only else ["update", "get"]
         shared = f"$share/{self.group}/" if self.group else ""
-        return [f"{shared}$aws/things/+/shadow/{name}" for name in names]
+        return [f"{shared}{self.prefix}/things/+/shadow/{name}" for name in names]
+
+    def is_ours(self, topic: str) -> bool:
+        """Whether the thing of this topic falls to our slice."""
+        which, of = self.slice
+        return of == 1 or zlib.crc32(topic.partition("/shadow/")[0].encode()) % of == which - 1
 
 
 class Bridge:
@@ -96,7 +106,8 @@ class Bridge:
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop."""
         while not stop.is_set():
-            self.step(LOOK_EVERY, stop)
+            if not self.step(LOOK_EVERY, stop):
+                close_old_connections()
             self._report()
 
     def step(self, timeout: float, stop: threading.Event | None = None) -> bool:
@@ -107,7 +118,6 @@ class Bridge:
         try:
             number, message = self._inbox.get(timeout=timeout)
         except queue.Empty:
-            close_old_connections()
             return False
         self._handle(number, message, stop or threading.Event())
         return True
@@ -165,6 +175,9 @@ class Bridge:
 
     def _handle(self, number: int, message: MQTTMessage, stop: threading.Event) -> None:
         """Commit, answer, acknowledge. While the database is away it waits: the broker holds the rest."""
+        if not self.options.is_ours(message.topic):
+            self._client.ack(message.mid, message.qos)
+            return
         for attempt in range(1, 1_000_000):
             if number != self._connection or stop.is_set():
                 return
@@ -204,7 +217,7 @@ class Bridge:
 
     def _tell(self, entry: talkback.Claimed) -> None:
         """Publish the delta; settled when the broker has taken it, which for a unit that is away keeps it in its session."""
-        topic, body = mqtt_messages.delta(thing_name(entry.serial), entry.shadow)
+        topic, body = mqtt_messages.delta(self.options.prefix, thing_name(entry.serial), entry.shadow)
         if not body["state"]:
             talkback.settle(entry)
             return

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 Reply = tuple[str, dict[str, Any]]
 
-_TOPIC = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow/(?P<verb>update/accepted|update|get)")
+_TOPIC = re.compile(r"(?P<prefix>.+)/things/(?P<thing>[^/]+)/shadow/(?P<verb>update/accepted|update|get)")
 
 
 class _Rejected(Exception):
@@ -39,8 +39,8 @@ def answered(topic: str, payload: bytes) -> list[Reply]:
         body = (_update if verb == "update" else _get)(thing, _json(payload, verb))
     except _Rejected as refusal:
         log.info("%s of a thing rejected: %d", verb, refusal.code)
-        return [_reply(thing, verb, "rejected", documents.rejected(refusal.code, str(refusal), refusal.token))]
-    return [_reply(thing, verb, "accepted", body)]
+        return [_reply(topic, "rejected", documents.rejected(refusal.code, str(refusal), refusal.token))]
+    return [_reply(topic, "accepted", body)]
 
 
 def listened(topic: str, payload: bytes) -> list[Reply]:
@@ -56,16 +56,15 @@ def listened(topic: str, payload: bytes) -> list[Reply]:
 
 def stumbled(topic: str) -> list[Reply]:
     """The answer when the fault is ours."""
-    thing, verb = _parts(topic)
-    if verb == "update/accepted":
+    if _parts(topic)[1] == "update/accepted":
         return []
-    return [_reply(thing, verb, "rejected", documents.rejected(500, "Something is wrong here; send it again later."))]
+    return [_reply(topic, "rejected", documents.rejected(500, "Something is wrong here; send it again later."))]
 
 
-def delta(thing: str, row: Shadow) -> Reply:
+def delta(prefix: str, thing: str, row: Shadow) -> Reply:
     """What the thing should change."""
     body = {"version": row.version, "timestamp": int(row.changed_at.timestamp()), "state": shadow.delta(row)}
-    return f"$aws/things/{thing}/shadow/update/delta", body
+    return f"{prefix}/things/{thing}/shadow/update/delta", body
 
 
 def _parts(topic: str) -> tuple[str, str]:
@@ -75,8 +74,8 @@ def _parts(topic: str) -> tuple[str, str]:
     return found["thing"], found["verb"]
 
 
-def _reply(thing: str, verb: str, how: str, body: dict[str, Any]) -> Reply:
-    return f"$aws/things/{thing}/shadow/{verb}/{how}", body
+def _reply(topic: str, how: str, body: dict[str, Any]) -> Reply:
+    return f"{topic}/{how}", body
 
 
 def _json(payload: bytes, verb: str) -> Any:

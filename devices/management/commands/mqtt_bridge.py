@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +14,10 @@ from devices.mqtt import Bridge, BrokerUnknown, Options
 
 class Command(BaseCommand):
     help = (
-        "Speaks AWS IoT's shadow topics to an MQTT broker. Start as many as you like, each with its own --client-id and "
-        "all with the same --group. A bridge that is taken away for good should be started once more until it is idle: "
-        "the broker keeps a week of its share for it."
+        "Speaks AWS IoT's shadow topics to an MQTT broker. Start as many as you like, each with a --client-id of its own that "
+        "it keeps: either by slices (--slice 1/2, --slice 2/2), or with the same --group where the broker has shared "
+        "subscriptions; mosquitto has them for topics without a dollar sign (--prefix). The broker keeps a week of what "
+        "a bridge that is away has not heard."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,7 +25,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--client-id", default=Options.client_id, help="its name at the broker; keep it (default: %(default)s)"
         )
-        parser.add_argument("--group", default=Options.group, help="bridges that share the load; '' for none")
+        parser.add_argument(
+            "--prefix", default=Options.prefix, help="what the topics begin with (default: %(default)s)"
+        )
+        parser.add_argument("--group", default=Options.group, help="bridges that share a subscription (default: none)")
+        parser.add_argument("--slice", type=_slice, default=Options.slice, help="our share of the things, e.g. 1/2")
         parser.add_argument("--ca", default=settings.MQTT_CA, help="whom to trust: a PEM file (MQTT_CA)")
         parser.add_argument(
             "--certificate", default=settings.MQTT_CERTIFICATE, help="ours, for mutual TLS (MQTT_CERTIFICATE)"
@@ -52,5 +58,12 @@ class Command(BaseCommand):
 
 def _options(given: dict[str, Any]) -> Options:
     protocol = MQTTProtocolVersion.MQTTv5 if given["protocol"] == "5" else MQTTProtocolVersion.MQTTv311
-    names = ("url", "client_id", "group", "ca", "certificate", "key", "listen_only")
+    names = ("url", "client_id", "prefix", "group", "slice", "ca", "certificate", "key", "listen_only")
     return Options(protocol=protocol, **{name: given[name] for name in names})
+
+
+def _slice(text: str) -> tuple[int, int]:
+    which, _, of = text.partition("/")
+    if not (which.isdecimal() and of.isdecimal() and 1 <= int(which) <= int(of)):
+        raise ArgumentTypeError("a slice is like 1/2: the first of two")
+    return int(which), int(of)
