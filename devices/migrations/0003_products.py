@@ -167,6 +167,8 @@ class Migration(migrations.Migration):
         migrations.RunPython(open_shops, migrations.RunPython.noop),
         migrations.RunPython(keep_what_alexa_was_told, migrations.RunPython.noop),
         migrations.RunPython(call_slots_by_their_language, migrations.RunPython.noop),
+        # Rows have just been written: what their foreign keys still wait for must be judged before indexes are made.
+        migrations.RunSQL("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED", migrations.RunSQL.noop),
         migrations.AddConstraint(
             model_name='slot',
             constraint=models.UniqueConstraint(condition=models.Q(('test_replenishment_id', ''), _negated=True), fields=('test_replenishment_id',), name='test_replenishment_id_once'),
