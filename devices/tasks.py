@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from devices import catalogue, claiming, history, presence
+from devices import catalogue, claiming, history, iot, presence
 
 
 @shared_task(name="devices.mark_silent", ignore_result=True)
@@ -28,3 +28,9 @@ def tell_of_publications() -> int:
 def forget_claim_attempts() -> int:
     """Ring claiming.forget_attempts; once a day is often enough."""
     return claiming.forget_attempts()
+
+
+@shared_task(name="devices.talk_back", ignore_result=True)
+def talk_back() -> int:
+    """Ring iot.talk_back, for things behind AWS IoT: after a wish, and every so often in case that ring was lost."""
+    return iot.talk_back()
