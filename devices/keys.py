@@ -36,6 +36,7 @@ def authenticate(serial: str, key: str) -> Device | None:
     is_previous = constant_time_compare(shown, before)
     if device is None or not (is_present or is_previous):
         return None
+    device.device_model = remembered.model(device.device_model_id)
     device.shown_key_hash = shown
     if is_present and device.key_seen_at is None:
         _note_first_use(device, now)

@@ -7,6 +7,7 @@ query again for every request, which costs more than the query.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -34,15 +35,11 @@ _BY_SERIAL = "SELECT {} FROM {} WHERE serial_number = %s".format(  # noqa: S608 
 
 
 def device(serial: str) -> Device | None:
-    """The unit with this serial number, its model at hand. One query at most moments."""
+    """The unit with this serial number; one query. Its model is not asked for: that is for whoever shows the key."""
     with connection.cursor() as cursor:
         cursor.execute(_BY_SERIAL, [serial])
         row = cursor.fetchone()
-    if row is None:
-        return None
-    found = Device.from_db(connection.alias, _names, row)
-    found.device_model = model(found.device_model_id)
-    return found
+    return Device.from_db(connection.alias, _names, row) if row else None
 
 
 def model(pk: int) -> DeviceModel:
@@ -50,7 +47,7 @@ def model(pk: int) -> DeviceModel:
     return _recall(pk).model
 
 
-def slots(pk: int, wanted: set[Any]) -> dict[str, Slot]:
+def slots(pk: int, wanted: Iterable[Any]) -> dict[str, Slot]:
     """The model's slots by slot ID, at most SECONDS old; read anew when one of those wanted is not among them."""
     known = _recall(pk)
     if not all(isinstance(name, str) and name in known.slots for name in wanted):

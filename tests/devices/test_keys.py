@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from devices import keys
+from devices import keys, remembered
 from devices.models import Device
 
 
@@ -39,6 +39,17 @@ def test_the_right_key_finds_the_unit_with_its_model(machine: Any, django_assert
 )
 def test_whatever_is_wrong_finds_nothing(machine: Any, serial: str, key: str | None) -> None:
     assert keys.authenticate(serial, machine.key if key is None else key) is None
+
+
+def asked(serial: str, key: str) -> list[str]:
+    remembered.forget()
+    with CaptureQueriesContext(connection) as captured:
+        assert keys.authenticate(serial, key) is None
+    return [query["sql"].replace(serial, "…") for query in captured]
+
+
+def test_a_wrong_key_and_an_unknown_unit_ask_the_same_of_the_database(machine: Any) -> None:
+    assert asked("CRM20-0001", "wrong") == asked("CRM20-9999", "wrong") != []
 
 
 def test_the_first_use_of_a_key_is_noted_once(machine: Any) -> None:
