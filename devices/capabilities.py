@@ -12,7 +12,8 @@ from dataclasses import dataclass
 class Capability:
     """One interface. ``properties``: what it reports; an ``event_source`` has none, it tells events.
 
-    ``shadow`` is the property of the device's shadow that carries it, empty where none does.
+    ``shadow``: the property of the device's shadow that carries it, empty where none does. ``expected_of``: display
+    categories in which customers would miss it.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Capability:
     event_source: bool = False
     shadow: str = ""
     always: bool = False
+    expected_of: tuple[str, ...] = ()
     version: str = "3"
 
 
@@ -32,9 +34,20 @@ TABLE: dict[str, Capability] = {
             "EndpointHealth", "Says whether it is reachable", "Alexa.EndpointHealth", ("connectivity",), always=True
         ),
         Capability(
-            "PowerController", "Can be switched on and off", "Alexa.PowerController", ("powerState",), shadow="power"
+            "PowerController",
+            "Can be switched on and off",
+            "Alexa.PowerController",
+            ("powerState",),
+            shadow="power",
+            expected_of=("SMARTPLUG", "SWITCH"),
         ),
-        Capability("DoorbellEventSource", "Rings like a doorbell", "Alexa.DoorbellEventSource", event_source=True),
+        Capability(
+            "DoorbellEventSource",
+            "Rings like a doorbell",
+            "Alexa.DoorbellEventSource",
+            event_source=True,
+            expected_of=("DOORBELL",),
+        ),
     )
 }
 CHOOSABLE = {key: entry for key, entry in TABLE.items() if not entry.always}

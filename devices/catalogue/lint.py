@@ -11,6 +11,7 @@ from typing import Literal
 
 from django.core.exceptions import ValidationError
 
+from devices.capabilities import CHOOSABLE
 from devices.catalogue.description import Description, Product, SlotDescription
 from devices.catalogue.rows import model_row, product_row, slot_row
 from devices.models import VOLUME_UNITS, WEIGHT_UNITS, DeviceModel, ModelMarketplace, Slot, SlotProduct
@@ -159,6 +160,13 @@ def _sensors(description: Description, facts: Facts) -> Iterator[Finding]:
             yield warning("capacity-missing", where, what, "Give its capacity.")
 
 
+def _interfaces(description: Description, facts: Facts) -> Iterator[Finding]:
+    for entry in CHOOSABLE.values():
+        if description.display_category in entry.expected_of and entry.key not in description.capabilities:
+            what = f"Customers expect {entry.key} of a {description.display_category}."
+            yield warning("interface-missing", "model, capabilities", what, "Choose it, or another display category.")
+
+
 def _products(description: Description, facts: Facts) -> Iterator[Finding]:
     for slot in description.slots:
         for product in slot.products:
@@ -221,6 +229,7 @@ RULES: tuple[Callable[[Description, Facts], Iterator[Finding]], ...] = (
     _marketplaces,
     _names,
     _sensors,
+    _interfaces,
     _products,
     _replenishment_ids,
 )

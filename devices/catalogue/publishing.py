@@ -6,6 +6,7 @@ where a process died.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from devices.catalogue.rows import MODEL_COLUMNS, SLOT_COLUMNS, slot_row
 from devices.models import Device, DeviceModel, Revision, Slot
 from devices.signals import endpoint_changed
 
+log = logging.getLogger(__name__)
 AT_ONCE = 1000  # devices told in one transaction and one signal
 _SLOT = [*SLOT_COLUMNS, "name", "locale", "names", "replenishment_id"]
 INLINE = 5.0  # seconds for which publish itself tells; the sweep does the rest
@@ -61,7 +63,7 @@ def publish(
     """Make the draft live and tell exactly the owned devices of the model, if anything that Alexa knows has changed.
 
     The columns change in one transaction, under a lock of the model; endpoint_changed(description) follows in sets of
-    at most 1,000 ascending IDs, each in its own transaction, for ``seconds``; what is left then is told by
+    at most 1,000 ascending IDs, each in its own transaction, for ``seconds``; what is left then, or failed, is told by
     tell_waiting. Not idempotent, but a draft is published once. ``seen``: fingerprint of what was confirmed. Raises
     PublishRefused for a missing reason, lint's errors, an empty difference, or what changed since it was seen.
     """
@@ -73,7 +75,7 @@ def publish(
         raise PublishRefused(str(error)) from error
     except ProtectedError as error:
         raise PublishRefused("A slot that it takes out has just had its first reading. Look at it again.") from error
-    tell(done.revision, seconds)
+    _tell_or_leave(done.revision, seconds)
     done.revision.refresh_from_db()
     return done
 
@@ -82,8 +84,19 @@ def tell_waiting(seconds: float = 20) -> int:
     """Go on with publications of which not everybody has been told, for so long. Returns the number of devices told."""
     end, told = time.monotonic() + seconds, 0
     for revision in Revision.objects.filter(told_up_to__isnull=False).order_by("pk"):
-        told += tell(revision, end - time.monotonic())
+        told += _tell_or_leave(revision, end - time.monotonic())
     return told
+
+
+def _tell_or_leave(revision: Revision, seconds: float) -> int:
+    """A receiver that fails undoes its own set only; the sweep asks again, and other publications do not wait for it."""
+    try:
+        return tell(revision, seconds)
+    except Exception:
+        log.exception(
+            "revision %s: telling stopped after device %s; the sweep goes on", revision.pk, revision.told_up_to
+        )
+        return 0
 
 
 def tell(revision: Revision, seconds: float) -> int:

@@ -57,6 +57,7 @@ def test_a_complete_description_is_clean() -> None:
         ("warning product-elsewhere", beans(products=(*BEANS.products, Product("FR", "B0CREMAFR1")))),
         ("warning name-missing", beans(names=(("en-US", ("Beans",)),))),
         ("warning slot-missing", replace(CREMA, slots=())),
+        ("warning interface-missing", replace(CREMA, display_category="DOORBELL")),
         ("warning maker-not-named", replace(CREMA, description="An espresso machine")),
         ("warning asin-in-two-slots", replace(CREMA, slots=(BEANS, replace(BEANS, slot_id="decaf")))),
         ("warning asin-odd", with_product(asin="X0CREMABNS")),
@@ -73,7 +74,11 @@ def test_each_rule_finds_its_fault(found: str, description: Description) -> None
 
 def test_a_finding_says_where_and_what_to_do() -> None:
     [finding] = lint(beans(products=BEANS.products[1:]), FACTS)
-    assert (finding.where, finding.what, finding.todo) == ("slot beans, DE", "Nothing fills it there.", "Add an ASIN for DE.")
+    assert (finding.where, finding.what, finding.todo) == (
+        "slot beans, DE",
+        "Nothing fills it there.",
+        "Add an ASIN for DE.",
+    )
 
 
 def test_a_usage_sensor_in_percent_is_refused_with_the_reason() -> None:
@@ -82,7 +87,9 @@ def test_a_usage_sensor_in_percent_is_refused_with_the_reason() -> None:
 
 
 def test_what_is_only_unconfirmed_is_no_error() -> None:
-    assert not [name for name in names(beans(sensor="level_usage", measurement="Weight", unit="GRAM")) if "error" in name]
+    assert not [
+        name for name in names(beans(sensor="level_usage", measurement="Weight", unit="GRAM")) if "error" in name
+    ]
 
 
 def test_an_isbn_is_an_asin() -> None:
