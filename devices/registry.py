@@ -12,6 +12,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.utils.crypto import constant_time_compare
 
+from devices import shadow
 from devices.claiming import ClaimRefused, ClaimThrottled, claim, code_matches
 from devices.credentials import (
     CLAIM_ALPHABET,
@@ -125,6 +126,7 @@ def _set_free(row: Device) -> Device:
         return row
     row.owner, row.ownership, row.claimed_at = None, None, None
     row.name = plain_name(row.device_model.name)
+    shadow.forget(row)
     return _save(row, ["owner", "ownership", "claimed_at", "name"], "ownership")
 
 
@@ -132,14 +134,15 @@ def _set_free(row: Device) -> Device:
 def rename(device: Device, name: str) -> Device:
     """Give the unit another name: 1 to 128 letters, digits and spaces, as Alexa asks (Alexa reference 2.2).
 
-    Transactional, idempotent. Raises NameRefused. Sends endpoint_changed(description) if the name is another one.
-    Returns the row as it is now.
+    Transactional, idempotent. Raises NameRefused. The unit hears of it by its shadow (desired name). Sends
+    endpoint_changed(description) if the name is another one. Returns the row as it is now.
     """
     tidy = tidy_name(name)
     row = _lock(device)
     if row.name == tidy:
         return row
     row.name = tidy
+    shadow.desire(row, {"name": tidy})
     return _save(row, ["name"], "description")
 
 

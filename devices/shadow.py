@@ -53,6 +53,15 @@ def desire(device: Device, patch: State, *, version: int | None = None) -> Shado
     return update(device, desired=patch, version=version)
 
 
+def forget(device: Device) -> None:
+    """After a change of owner: drop what was the former owner's, here and at AWS IoT. Transactional, idempotent.
+
+    Forgetting does not depend on this call: whatever is read or told later is judged by the ownership.
+    """
+    if Shadow.objects.filter(device=device).exists():
+        update(device)
+
+
 @transaction.atomic
 def update(
     device: Device,
@@ -169,7 +178,13 @@ def _lock(device: Device) -> tuple[Shadow, bool]:
 
 
 def _begun_anew(row: Shadow, device: Device) -> Shadow:
-    """Under a new owner nothing of the old: not the name, not what was wished. The version goes on rising."""
+    """Under a new owner nothing of the old: not the name, not what was wished. The version goes on rising.
+
+    What was said while nobody owned the unit is nobody's secret and stays.
+    """
+    if row.ownership is None:
+        row.ownership = device.ownership
+        return row
     row.ownership, row.desired, row.reported, row.due_at = device.ownership, {}, {}, None
     row.version += 1
     return row

@@ -49,7 +49,7 @@ def claim(door: str, limit: int = 100) -> list[Claimed]:
             Shadow.objects.filter(pk__in=ids).update(lease=lease, leased_until=Now() + Value(LEASE))
     units = Device.objects.in_bulk(ids) if ids else {}
     claimed = [Claimed(row, units[row.pk].serial_number, lease) for row in rows if row.pk in units]
-    present = [entry for entry in claimed if entry.shadow.ownership == units[entry.shadow.pk].ownership]
+    present = [entry for entry in claimed if entry.shadow.ownership in (None, units[entry.shadow.pk].ownership)]
     for entry in claimed:
         if entry not in present:
             settle(entry)

@@ -70,6 +70,27 @@ def test_a_new_owner_sees_nothing_of_the_old(machine: Device, bob: Any) -> None:
     assert row.version > 1
 
 
+def test_what_was_said_while_nobody_owned_it_stays(crema: Any, alice: Any) -> None:
+    device, _, code = registry.register("CRM20-0009", crema)
+    shadow.update(device, desired={"language": "de"}, reported={"powerState": "ON"}, door=Door.MQTT)
+    claimed = registry.claim(alice, "CRM20-0009", code)
+    assert len(talkback.claim(Door.MQTT)) == 1
+    row = shadow.update(claimed, reported={"temperature": 90})
+    assert (row.desired, row.reported) == ({"language": "de"}, {"powerState": "ON", "temperature": 90})
+    assert row.ownership == claimed.ownership
+
+
+def test_another_name_is_wished_of_the_machine_and_forgotten_with_its_owner(machine: Device) -> None:
+    shadow.update(machine, reported={"powerState": "ON"}, door=Door.MQTT)
+    named = registry.rename(machine, "Kitchen")
+    [entry] = talkback.claim(Door.MQTT)
+    assert shadow.delta(entry.shadow) == {"name": "Kitchen"}
+    talkback.settle(entry)
+    registry.release(named)
+    assert Shadow.objects.get().desired == {}
+    assert Shadow.objects.get().due_at is None
+
+
 def test_another_power_state_is_signalled_once(machine: Device, heard: list[Any]) -> None:
     for power in ("ON", "ON", "OFF"):
         shadow.update(machine, reported={"powerState": power, "temperature": 90})
