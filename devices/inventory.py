@@ -49,12 +49,13 @@ def record_reading(device: Device, measurements: Sequence[Measurement], heard_at
     together. Set-based: the number of queries does not grow with the number of measurements. Nothing on the wire.
 
     The state moves only forward by (epoch, sequence); what comes late goes to the history and corrects its day. Values
-    are in the slot's unit, rounded half-even to 0.001; its slots are as they were at most moments ago. ``heard_at`` is our clock (aware). ``device`` is read for its
-    model, online and last_seen_at. Refused measurements never stop the others. Raises ValueError for an empty or
+    come as the device counts (Slot.from_raw) and are kept in the slot's unit, rounded half-even to 0.001; the slots are
+    those of a few seconds ago at the latest (remembered.py). ``heard_at`` is our clock (aware). ``device`` is read for
+    its model, online and last_seen_at. Refused measurements never stop the others. Raises ValueError for an empty or
     oversized batch or a naive clock. Limits: Alexa reference 2.6 and 3.
     """
     _expect(measurements, heard_at)
-    slots = remembered.slots(device.device_model_id, {measurement.slot for measurement in measurements})
+    slots = remembered.slots(device.device_model_id, [measurement.slot for measurement in measurements])
     judged = [_judge(measurement, slots, heard_at) for measurement in measurements]
     accepted = [verdict for verdict in judged if isinstance(verdict, Accepted)]
     with transaction.atomic():

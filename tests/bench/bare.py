@@ -8,8 +8,6 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
-from portal.wsgi import application as portal
-
 from django.conf import settings
 from django.db import models
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -18,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from portal.urls import urlpatterns as portals
+from portal.wsgi import application as portal
 
 settings.DEVICE_REQUESTS_PER_MINUTE = 10**9
 settings.ROOT_URLCONF = "tests.bench.bare"
