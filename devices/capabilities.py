@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Capability:
-    """One interface. ``properties``: what it reports; an ``event_source`` has none, it tells events.
-
-    ``shadow``: the property of the device's shadow that carries it, empty where none does. ``expected_of``: display
-    categories in which customers would miss it.
+    """One interface. ``properties``: what it reports, under the same names as in a device's shadow; an ``event_source`` has
+    none, it tells events. ``expected_of``: display categories in which customers would miss it.
     """
 
     key: str
@@ -21,7 +19,6 @@ class Capability:
     interface: str
     properties: tuple[str, ...] = ()
     event_source: bool = False
-    shadow: str = ""
     always: bool = False
     expected_of: tuple[str, ...] = ()
     version: str = "3"
@@ -38,7 +35,6 @@ TABLE: dict[str, Capability] = {
             "Can be switched on and off",
             "Alexa.PowerController",
             ("powerState",),
-            shadow="power",
             expected_of=("SMARTPLUG", "SWITCH"),
         ),
         Capability(
