@@ -17,14 +17,14 @@ class SecretsFile:
 
     def __init__(self, path: Path) -> None:
         self.path, self.part = path, path.with_name(f"{path.name}.part")
-        self._made = False
+        self.made = False
 
     def write(self, secrets: Iterable[Secret]) -> None:
         """Write all of them through to the disk. Raises FileExistsError rather than touch a file that is there."""
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists already.")
         handle = os.open(self.part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._made = True
+        self.made = True
         with open(handle, "w", encoding="ascii", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(Secret._fields)
@@ -34,7 +34,7 @@ class SecretsFile:
 
     def keep(self) -> bool:
         """Give the file its name; False if nothing was generated."""
-        if not self._made:
+        if not self.made:
             return False
         os.link(self.part, self.path)  # unlike a rename, this never replaces a file
         self.part.unlink()
@@ -42,5 +42,5 @@ class SecretsFile:
 
     def discard(self) -> None:
         """Nothing was imported, so these keys are nobody's. Idempotent."""
-        if self._made:
+        if self.made:
             self.part.unlink(missing_ok=True)

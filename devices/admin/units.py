@@ -19,7 +19,7 @@ from devices.admin.readings import ReadOnly
 from devices.admin.unit_forms import DeviceForm, ImportForm, ReasonForm
 from devices.models import ClaimAttempt, Device, Inventory
 from devices.paging import EstimatedPaginator
-from devices.uploads import UploadRefused, import_upload, secrets_csv
+from devices.uploads import Uploaded, UploadRefused, import_upload, secrets_csv
 
 Deed = Callable[[HttpRequest, Device, str], None]
 
@@ -112,19 +112,18 @@ class DeviceAdmin(ModelAdmin):
         form, refusal = ImportForm(request.POST or None, request.FILES or None), None
         if request.method == "POST" and form.is_valid():
             try:
-                done = import_upload(form.cleaned_data["list"].file)
+                return self._imported(request, import_upload(form.cleaned_data["list"].file), form)
             except UploadRefused as refused:
                 refusal = refused
-            else:
-                imported, there = done.imported, done.imported.listed - done.imported.added
-                text = f"{imported.listed} units listed: {imported.added} new, {there} there before."
-                self.message_user(request, text, messages.SUCCESS)
-                if done.secrets:
-                    return _download(secrets_csv(done.secrets), form.cleaned_data["list"].name)
-                return redirect("admin:devices_device_changelist")
         more = {"title": "Import a factory's list", "form": form, "refusal": refusal}
-        status = 400 if refusal or form.errors else 200
-        return self._page(request, "import", more, status)
+        return self._page(request, "import", more, 400 if refusal or form.errors else 200)
+
+    def _imported(self, request: HttpRequest, done: Uploaded, form: ImportForm) -> HttpResponse:
+        listed, added, _ = done.imported
+        self.message_user(request, f"{listed} units listed: {added} new, {listed - added} there before.")
+        if done.secrets:
+            return _download(secrets_csv(done.secrets), form.cleaned_data["list"].name)
+        return redirect("admin:devices_device_changelist")
 
     def _ask(
         self, request: HttpRequest, chosen: QuerySet[Device], action: str, title: str, deed: Deed

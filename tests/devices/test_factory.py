@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import override_settings
 
 from devices import credentials, factory, keys, registry
 from devices.factory import Imported, ImportRefused, Secret, import_units
 from devices.factory_lines import Fault
 from devices.models import Device
+from devices.secrets_file import SecretsFile
 
 HEADER = "serial,model,key,claim_code,mac,firmware\n"
 KEY = "a-key-that-the-factory-made-itself"
@@ -292,6 +293,33 @@ def test_the_command_never_writes_over_keys(crema: Any, tmp_path: Path) -> None:
         call_command("import_devices", path, secrets=tmp_path / "keys.csv")
     assert (tmp_path / "keys.csv").read_text() == "the keys of yesterday"
     assert not Device.objects.exists()
+
+
+def test_cut_short_right_after_the_commit_the_keys_are_on_the_disk(
+    crema: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def power_cut(_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SecretsFile, "keep", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("import_devices", listed(tmp_path, HEADER + MADE), secrets=tmp_path / "keys.csv")
+    [row] = csv.DictReader((tmp_path / "keys.csv.part").open())
+    assert keys.authenticate("CRM20-0102", row["key"]) is not None
+    assert stat.S_IMODE((tmp_path / "keys.csv.part").stat().st_mode) == 0o600
+
+
+def test_when_nobody_knows_whether_the_commit_happened_the_keys_are_kept(
+    crema: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def broken(*args: Any, on_secrets: Any, **_: Any) -> None:
+        on_secrets([Secret("CRM20-0102", "CREMA-20", "a-key", "ABCD2345")])
+        raise OperationalError("server closed the connection unexpectedly\n")
+
+    monkeypatch.setattr("devices.management.commands.import_devices.import_units", broken)
+    with pytest.raises(CommandError, match=r"keys\.csv\.part are the right ones"):
+        call_command("import_devices", listed(tmp_path, HEADER + MADE), secrets=tmp_path / "keys.csv")
+    assert "a-key" in (tmp_path / "keys.csv.part").read_text()
 
 
 def test_the_command_lists_faults_by_line_in_a_file(crema: Any, tmp_path: Path) -> None:

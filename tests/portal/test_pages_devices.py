@@ -259,6 +259,14 @@ def test_support_knows_from_where_a_refused_claim_came(client: Any, bob: Any) ->
     assert (attempt.cause, attempt.address, attempt.customer) == ("unknown", "127.0.0.1", bob)
 
 
+def test_behind_the_proxy_an_address_cannot_be_invented(client: Any, bob: Any, settings: Any) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    client.force_login(bob)
+    said = {"serial_number": "CRM20-9999", "claim_code": "WRNGC0DE"}
+    client.post("/devices/add/", said, headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"})
+    assert ClaimAttempt.objects.get().address == "203.0.113.9"
+
+
 def test_unknown_wrong_and_taken_read_the_same(client: Any, bob: Any, machine: Any, crema: Any) -> None:
     registry.register("CRM20-0009", crema)
     client.force_login(bob)

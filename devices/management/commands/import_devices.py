@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from devices.factory import Imported, ImportRefused, import_units
 from devices.factory_lines import Fault
@@ -44,6 +45,8 @@ class Command(BaseCommand):
         except OSError as error:
             sheet.discard()
             raise CommandError(f"{error.filename or source}: {error.strerror or error}") from error
+        except DatabaseError as error:
+            raise CommandError(f"The database failed: {str(error).strip()}{_in_doubt(sheet)}") from error
         self._say(done, sheet)
 
     def _import(self, lines: TextIO, sheet: SecretsFile, faults: "FaultsFile") -> Imported:
@@ -58,6 +61,13 @@ class Command(BaseCommand):
         if sheet.keep():
             text = f"Keys and codes of {done.generated} units are in {sheet.path}; they are nowhere else. Keep it safe."
             self.stdout.write(self.style.WARNING(text))
+
+
+def _in_doubt(sheet: SecretsFile) -> str:
+    """If the connection broke in the very commit, nobody knows yet whether the keys are in force."""
+    if not sheet.made:
+        return ""
+    return f"\nImport the list again. If it then says that no unit is new, the keys in {sheet.part} are the right ones."
 
 
 class FaultsFile:

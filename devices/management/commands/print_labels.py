@@ -30,14 +30,15 @@ class Command(BaseCommand):
             self.stderr.write(self.style.WARNING(f"The QR codes lead to {settings.PUBLIC_URL}: good for a trial only."))
         try:
             with open(source, encoding="utf-8-sig", newline="") as lines:
-                labels = list(read_labels(lines))  # all of them first: no half of a list is printed
-            written = [_write(out, number, sheet) for number, sheet in enumerate(sheets(labels), 1)]
+                count = sum(1 for _ in read_labels(lines))  # all of them first: no half of a list is printed
+                lines.seek(0)
+                written = [_write(out, number, sheet) for number, sheet in enumerate(sheets(read_labels(lines)), 1)]
         except LabelRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{source}: {error}") from error
         names = f"{written[0]} … {written[-1]}" if len(written) > 1 else "".join(map(str, written)) or "nothing"
-        self.stdout.write(f"{len(labels)} labels: {names}")
+        self.stdout.write(f"{count} labels: {names}")
 
 
 def _write(out: Path, number: int, sheet: str) -> Path:
