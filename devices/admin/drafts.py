@@ -104,6 +104,7 @@ class DraftPages:
         try:
             if draft is not None:
                 catalogue.discard(draft, request.user)
+                _log(request, model, f"Threw draft {draft.pk} away.")
             messages.success(request, "The draft was thrown away.")
         except catalogue.DraftChanged as error:
             messages.error(request, str(error))

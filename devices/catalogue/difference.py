@@ -4,6 +4,7 @@ Each change knows whether Alexa is told of it; a change of warranty is ours alon
 what Alexa hears (Alexa reference 2.5), so nothing about it is announced.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -80,16 +81,15 @@ def _slot_facts(description: Description, slot: SlotDescription) -> Iterator[tup
         yield (*at, field), _shown(getattr(slot, field))
     yield (*at, "main_language"), slot.main_name[1]
     for locale, texts in slot.names:
-        yield (*at, "name", locale), " / ".join(texts)
+        yield (*at, "name", locale), json.dumps(texts, ensure_ascii=False)[1:-1]  # quoted: no two lists look the same
     yield (*at, "replenishment_id"), description.replenishment_id(slot)
     for product in slot.products:
         yield (*at, "product", product.marketplace, product.asin), _product(product)
 
 
 def _product(product: Product) -> str:
-    amount = " ".join(filter(None, (_shown(product.quantity), product.unit)))
-    words = filter(None, (product.title, amount))
-    return f"{'on' if product.active else 'off'}: {', '.join(words) or 'nothing said of it'}"
+    amount = f"{_shown(product.quantity) or '?'} {product.unit or '?'}"
+    return f"{'on' if product.active else 'off'}, {amount}: {product.title or 'without a title'}"
 
 
 def _told(description: Description) -> set[Key]:

@@ -172,6 +172,7 @@ def test_a_draft_is_thrown_away(staff: Client, crema: DeviceModel) -> None:
     staff.post(page("draft", crema), typed(CREMA, catalogue.live(crema)))
     staff.post(page("draft", crema), {"discard": "1"})
     assert Revision.objects.get().state == "discarded"
+    assert "away" in LogEntry.objects.get().change_message
     assert staff.get(page("publish", crema)).status_code == 302
 
 

@@ -5,9 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from devices.capabilities import CHOOSABLE, TABLE, interfaces_of, unknown
-from devices.catalogue import Description, Product, Sale, difference
+from devices.catalogue import Description, Product, Sale, SlotDescription, difference
 from tests.devices.products import BEANS, CREMA, beans
 
 SILENT = {"test_replenishment_id": "", "live_replenishment_id": ""}
@@ -39,11 +41,11 @@ def test_the_same_is_no_change_however_it_is_written() -> None:
         (beans(instance="Beans.Box"), "slot beans, instance: Beans.Hopper → Beans.Box (Alexa is told)"),
         (
             beans(names=(BEANS.names[0], ("de-DE", ("Bohnen",)))),
-            "slot beans name, de-DE: Kaffeebohnen → Bohnen (Alexa is told)",
+            'slot beans name, de-DE: "Kaffeebohnen" → "Bohnen" (Alexa is told)',
         ),
         (
             beans(products=(*BEANS.products, Product("US", "B0OTHERBNS", "Decaf", Decimal("0.5"), "KILOGRAM", False))),
-            "slot beans product US, B0OTHERBNS: nothing → off: Decaf, 0.5 KILOGRAM",
+            "slot beans product US, B0OTHERBNS: nothing → off, 0.5 KILOGRAM: Decaf",
         ),
     ],
 )  # fmt: skip
@@ -80,3 +82,45 @@ def test_every_model_has_what_every_model_has() -> None:
     assert unknown(["Teleport", "PowerController"]) == ["Teleport"]
     assert all(entry.interface.startswith("Alexa.") and entry.version == "3" for entry in TABLE.values())
     assert all(bool(entry.properties) != entry.event_source for entry in TABLE.values())
+
+
+TEXT = some.text(some.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=6)
+NUMBER = some.decimals(min_value=0, max_value=10**6, places=3)
+PRODUCT = some.builds(
+    Product,
+    marketplace=some.sampled_from(["US", "DE"]),
+    asin=some.sampled_from(["B0CREMABNS", "B0CREMADE1"]),
+    title=TEXT,
+    quantity=some.none() | NUMBER,
+    unit=some.sampled_from(["count", "GRAM"]),
+    active=some.booleans(),
+)
+NAMES = some.dictionaries(some.sampled_from(["en-US", "de-DE"]), some.lists(TEXT, min_size=1, max_size=2), min_size=1)
+SLOT = some.builds(
+    SlotDescription,
+    slot_id=some.sampled_from(["beans", "milk"]),
+    names=NAMES.map(lambda names: tuple((locale, tuple(texts)) for locale, texts in names.items())),
+    capacity=some.none() | NUMBER,
+    raw_factor=NUMBER,
+    test_replenishment_id=some.sampled_from(["", "arn:test"]),
+    live_replenishment_id=some.sampled_from(["", "arn:live"]),
+    products=some.lists(PRODUCT, max_size=2, unique_by=lambda p: (p.marketplace, p.asin)).map(tuple),
+)
+MODEL = some.builds(
+    Description,
+    model_id=some.just("CREMA-20"),
+    name=TEXT,
+    drs_state=some.sampled_from(["draft", "testing", "certified"]),
+    marketplaces=some.lists(
+        some.builds(Sale, some.sampled_from(["US", "DE"]), TEXT), unique_by=lambda s: s.marketplace
+    ).map(tuple),
+    slots=some.lists(SLOT, max_size=2, unique_by=lambda slot: slot.slot_id).map(tuple),
+).map(lambda model: Description.from_json(model.to_json()))  # sorted
+
+
+@given(MODEL, MODEL)
+def test_nothing_that_differs_goes_unsaid(one: Description, other: Description) -> None:
+    assert bool(difference(one, other)) == (one != other)
+    assert len(difference(one, other)) == len(difference(other, one))
+    assert Description.from_json(one.to_json()) == one
+    assert (one.digest() == other.digest()) == (one == other)

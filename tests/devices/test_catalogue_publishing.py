@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from devices import catalogue, registry
+from devices import catalogue, registry, tasks
 from devices.catalogue import Description, PublishRefused, Sale, publishing
 from devices.inventory import Measurement, record_reading
 from devices.models import Device, DeviceModel, Marketplace, Revision, Slot
@@ -133,7 +133,7 @@ def test_a_sweep_goes_on_where_a_publication_stopped(crema: DeviceModel, bob: An
     draft = drafted(crema, replace(now_live(crema), name="Crema twenty"))
     done = catalogue.publish(draft, "Because.", seconds=0)
     assert (told, done.revision.told_up_to, done.devices) == ([ids[:2]], ids[1], 5)
-    assert catalogue.tell_waiting() == 3
+    assert tasks.tell_of_publications() == 3
     assert told == [ids[:2], ids[2:4], ids[4:]]
     assert catalogue.tell_waiting() == 0
 
