@@ -6,7 +6,7 @@ taking the unit from its next owner.
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -16,6 +16,9 @@ from devices.models import Device, DeviceEvent, EventType
 from devices.signals import doorbell_pressed
 
 log = logging.getLogger(__name__)
+
+KEPT = timedelta(days=90)  # longer than any unit repeats itself
+BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ def tell(device: Device, happening: Happening, heard_at: datetime) -> Told:
     log.info("event of %s: %s", device.serial_number, happening.type)
     _act(device, happening, happened_at)
     return Told("recorded", outcome)
+
+
+def forget(now: datetime) -> int:
+    """Delete events heard more than 90 days ago, in short transactions; how many. Idempotent, and many may run at once."""
+    gone = 0
+    while ids := list(
+        DeviceEvent.objects.filter(heard_at__lt=now - KEPT).order_by("heard_at").values_list("pk")[:BATCH]
+    ):
+        gone += DeviceEvent.objects.filter(pk__in=[pk for (pk,) in ids]).delete()[0]
+    return gone
 
 
 def _store(device: Device, happening: Happening, happened_at: datetime, heard_at: datetime) -> bool:

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from devices import catalogue, claiming, history, iot, presence
+from devices import catalogue, claiming, events, history, iot, presence
 
 
 @shared_task(name="devices.mark_silent", ignore_result=True)
@@ -34,3 +34,9 @@ def forget_claim_attempts() -> int:
 def talk_back() -> int:
     """Ring iot.talk_back, for things behind AWS IoT: after a wish, and every so often in case that ring was lost."""
     return iot.talk_back()
+
+
+@shared_task(name="devices.forget_events", ignore_result=True)
+def forget_events() -> int:
+    """Ring events.forget; once a day is often enough."""
+    return events.forget(timezone.now())

@@ -25,6 +25,7 @@ app.conf.beat_schedule = {
     "keep the history": _knock("devices.keep_history", 6 * 3600),
     "tell of publications": _knock("devices.tell_of_publications", 30),
     "talk back to things": _knock("devices.talk_back", 10),
+    "forget old events": _knock("devices.forget_events", 24 * 3600),
     "tidy": _knock("skill.tidy", 3600),
 }
 app.conf.beat_schedule_filename = str(settings.DATA_DIR / "beat-schedule")

@@ -3,6 +3,6 @@
 Keys and claim codes are never shown, except once in the message that answers their making.
 """
 
-from devices.admin import products, readings, units
+from devices.admin import products, readings, shadow, units
 
-__all__ = ["products", "readings", "units"]
+__all__ = ["products", "readings", "shadow", "units"]

@@ -69,6 +69,7 @@ class DeviceEvent(models.Model):
 
     class Meta:
         ordering = ["-heard_at", "-pk"]
+        indexes = [models.Index(fields=["heard_at"], name="event_heard")]
         constraints = [models.UniqueConstraint(fields=["device", "event_id"], name="event_told_once")]
 
     def __str__(self) -> str:
