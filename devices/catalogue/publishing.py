@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
-from django.db.models import ProtectedError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from devices.catalogue import drafts
@@ -73,8 +72,8 @@ def publish(
         done = _make_live(draft, reason.strip(), by, seen)
     except drafts.DraftChanged as error:
         raise PublishRefused(str(error)) from error
-    except ProtectedError as error:
-        raise PublishRefused("A slot that it takes out has just had its first reading. Look at it again.") from error
+    except IntegrityError as error:  # a first reading in a slot that goes, or the same ID in another model, just now
+        raise PublishRefused("Something that does not fit was saved at the same moment. Look at it again.") from error
     _tell_or_leave(done.revision, seconds)
     done.revision.refresh_from_db()
     return done

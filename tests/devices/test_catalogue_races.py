@@ -12,9 +12,9 @@ import pytest
 from django.db import connection
 
 from devices import catalogue, registry
-from devices.catalogue import PublishRefused, publishing
+from devices.catalogue import PublishRefused, SlotDescription, publishing
 from devices.inventory import Measurement, record_reading
-from devices.models import Device, DeviceModel, Revision
+from devices.models import Device, DeviceModel, Revision, Slot
 from devices.signals import endpoint_changed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +74,20 @@ def test_of_many_who_open_a_draft_all_get_the_same(crema: DeviceModel) -> None:
     drafts = at_once([lambda: catalogue.open_draft(crema).pk] * 4)
     assert len(set(drafts)) == 1
     assert Revision.objects.count() == 1
+
+
+def test_one_id_does_not_go_to_two_models_at_once(crema: DeviceModel) -> None:
+    other = DeviceModel.objects.create(model_id="MILK-1", name="Milk", manufacturer="N", description="N")
+    drafts = []
+    for model in (crema, other):
+        live = catalogue.live(model)
+        slot = SlotDescription("milk", "Milk.Tank", (("en-US", ("Milk",)),), live_replenishment_id="arn:live:milk")
+        description = replace(live, slots=(*live.slots, slot))
+        drafts.append(catalogue.save_draft(catalogue.open_draft(model), description, live.digest()))
+    answers = sorted(at_once([lambda draft=draft: outcome(draft) for draft in drafts]))
+    refused = ("Lint found errors", "Something that does not fit")
+    assert sorted(answer.startswith(refused) for answer in answers) == [False, True], answers
+    assert Slot.objects.filter(live_replenishment_id="arn:live:milk").count() == 1
 
 
 def test_readings_go_on_while_a_model_is_published(crema: DeviceModel, machine: Device) -> None:
