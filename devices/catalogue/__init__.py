@@ -19,7 +19,7 @@ from devices.catalogue.drafts import (
 )
 from devices.catalogue.fixed import lint_changes
 from devices.catalogue.lint import Facts, Finding, lint
-from devices.catalogue.publishing import Published, PublishRefused, fingerprint, publish, tell_waiting, touched
+from devices.catalogue.publishing import Published, PublishRefused, Reach, fingerprint, publish, tell_waiting, touched
 
 __all__ = [
     "LARGEST_PICTURE",
@@ -33,6 +33,7 @@ __all__ = [
     "Product",
     "PublishRefused",
     "Published",
+    "Reach",
     "Sale",
     "SlotDescription",
     "difference",

@@ -10,9 +10,10 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 from django.utils import timezone
 
 from devices.catalogue import drafts
@@ -37,13 +38,27 @@ class PublishRefused(Exception):
         self.findings = list(findings)
 
 
+class Reach(NamedTuple):
+    """Whom a publication touches: owned devices, and the customers who own them."""
+
+    devices: int
+    customers: int
+
+    def __str__(self) -> str:
+        return f"{self.devices} owned device(s) of {self.customers} customer(s)"
+
+
 @dataclass(frozen=True)
 class Published:
-    """What a publication did. ``devices``: owned devices that are told of it, 0 where nothing that Alexa knows changed."""
+    """What a publication did. ``reach``: who is told of it; nobody where nothing that Alexa knows has changed."""
 
     revision: Revision
     changes: list[Change]
-    devices: int
+    reach: Reach
+
+    @property
+    def devices(self) -> int:
+        return self.reach.devices
 
 
 def fingerprint(model: DeviceModel, description: Description) -> str:
@@ -51,9 +66,12 @@ def fingerprint(model: DeviceModel, description: Description) -> str:
     return hashlib.sha256(f"{drafts.live(model).digest()}:{description.digest()}".encode()).hexdigest()
 
 
-def touched(model: DeviceModel, changes: Sequence[Change]) -> int:
-    """How many owned devices a publication with these changes touches. The rooms above know which of them are linked."""
-    return _owned(model).count() if any(change.announced for change in changes) else 0
+def touched(model: DeviceModel, changes: Sequence[Change]) -> Reach:
+    """Whom a publication with these changes touches. Which of them are linked, the rooms above know."""
+    if not any(change.announced for change in changes):
+        return Reach(0, 0)
+    owned = Device.objects.filter(device_model=model, owner__isnull=False)
+    return Reach(**owned.aggregate(devices=Count("pk"), customers=Count("owner", distinct=True)))
 
 
 def publish(
@@ -133,10 +151,11 @@ def _make_live(draft: Revision, reason: str, by: Any, seen: str | None) -> Publi
     changes = _expect_publishable(model, description)
     _write(model, description)
     row.state, row.reason, row.published_by, row.published_at = Revision.State.PUBLISHED, reason, by, timezone.now()
-    row.devices, row.changes = touched(model, changes), [str(change) for change in changes]
+    reach = touched(model, changes)
+    row.devices, row.changes = reach.devices, [str(change) for change in changes]
     row.told_up_to = 0 if row.devices else None
     row.save()
-    return Published(row, changes, row.devices)
+    return Published(row, changes, reach)
 
 
 def _expect_publishable(model: DeviceModel, description: Description) -> list[Change]:
@@ -185,7 +204,3 @@ def _write_slot(model: DeviceModel, description: Description, slot: SlotDescript
         columns = {name: getattr(product, name) for name in ("title", "quantity", "unit", "active")}
         key = {"marketplace": product.marketplace, "asin": product.asin}
         row.products.update_or_create(**key, defaults=columns)
-
-
-def _owned(model: DeviceModel) -> Any:
-    return Device.objects.filter(device_model=model, owner__isnull=False)

@@ -55,15 +55,15 @@ class Command(BaseCommand):
         findings, changes = catalogue.review(model, catalogue.Description.from_json(draft.snapshot))
         for item in (*findings, *changes):
             self.stdout.write(str(item))
-        count = catalogue.touched(model, changes)
-        self.stdout.write(f"{len(changes)} change(s), {len(findings)} finding(s), {count} owned device(s) touched.")
+        reach = catalogue.touched(model, changes)
+        self.stdout.write(f"{len(changes)} change(s), {len(findings)} finding(s); touches {reach}.")
 
     def _publish(self, draft: Revision, reason: str, by: Any) -> None:
         try:
             done = catalogue.publish(draft, reason, by, seconds=float("inf"))
         except catalogue.PublishRefused as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(self.style.SUCCESS(f"Published. {done.devices} owned device(s) are told."))
+        self.stdout.write(self.style.SUCCESS(f"Published. {done.reach} are told."))
 
 
 def _person(email: str | None) -> Any:
