@@ -50,9 +50,9 @@ def serial_of(thing: str) -> str | None:
 
 
 def device_of(thing: str) -> Device | None:
-    """The unit behind a thing's name, its model at hand."""
+    """The unit behind a thing's name. One query."""
     serial = serial_of(thing)
-    return Device.objects.select_related("device_model").filter(serial_number=serial).first() if serial else None
+    return Device.objects.filter(serial_number=serial).order_by().first() if serial else None
 
 
 def confirm_destination(body: Any) -> None:

@@ -169,13 +169,16 @@ class Bridge:
             log.warning("the broker is away (%s); connecting again", code)
 
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        """What comes with QoS 1 is limited by the window; QoS 0 is nobody's promise and may not fill our memory."""
+        if message.qos == 0 and self._inbox.qsize() > 10 * WINDOW:
+            return
         self._inbox.put((self._connection, message))
 
     # --- in ours ------------------------------------------------------------------------------------------------------
 
     def _handle(self, number: int, message: MQTTMessage, stop: threading.Event) -> None:
         """Commit, answer, acknowledge. While the database is away it waits: the broker holds the rest."""
-        if not self.options.is_ours(message.topic):
+        if message.retain or not self.options.is_ours(message.topic):  # retained: old, and given at every subscribing
             self._client.ack(message.mid, message.qos)
             return
         for attempt in range(1, 1_000_000):

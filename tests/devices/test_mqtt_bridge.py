@@ -272,6 +272,16 @@ def test_with_aws_as_broker_the_bridge_only_listens(machine: Device, bridged: An
     assert set(bridge.counts) == {"heard"}, "nothing is published"
 
 
+def test_a_retained_message_is_not_news(machine: Device, bridged: Any, things: Any) -> None:
+    thing = things()
+    thing.client.publish(thing.prefix + "update", json.dumps(update(beans=90)), qos=1, retain=True).wait_for_publish(5)
+    bridge = bridged()
+    thing.say("update", update(beans=40))
+    thing.heard("update/accepted", lambda: bridge.step(0.05))
+    assert Inventory.objects.get().value == 40
+    assert Reading.objects.count() == 1
+
+
 def test_a_serial_number_with_a_dot_is_a_thing_with_a_colon(crema: Any, bridged: Any, things: Any) -> None:
     registry.register("CRM.20", crema)
     bridge, thing = bridged(), things("CRM:20")
