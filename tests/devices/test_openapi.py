@@ -102,6 +102,17 @@ def test_no_5xx_and_no_undocumented_answer(path: str, described: dict[str, Any],
     assert tried >= len(described["paths"][path])
 
 
+@pytest.mark.usefixtures("one_transaction")
+def test_nor_at_the_staffs_door(described: dict[str, Any], client: Any, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create_superuser("staff@example.com", "support staff please"))
+    token = "a" * 32
+    cookies = f"sessionid={client.cookies['sessionid'].value}; csrftoken={token}"
+    paths = {path: operations for path, operations in described["paths"].items() if path.startswith("/api/v1/staff/")}
+    assert set(described["paths"]) == set(paths) | set(DEVICE_PATHS), "an address that nobody tries"
+    described["paths"] = paths
+    assert _try_all(described, {"Cookie": cookies, "X-CSRFToken": token}) == len(paths)
+
+
 def _try_all(description: dict[str, Any], headers: dict[str, str]) -> int:
     schema = schemathesis.openapi.from_dict(description)
     schema.app = get_wsgi_application()
