@@ -126,8 +126,9 @@ def _set_free(row: Device) -> Device:
         return row
     row.owner, row.ownership, row.claimed_at = None, None, None
     row.name = plain_name(row.device_model.name)
-    shadow.forget(row)
-    return _save(row, ["owner", "ownership", "claimed_at", "name"], "ownership")
+    row.save(update_fields=["owner", "ownership", "claimed_at", "name"])
+    shadow.forget(row)  # before the signal: Shadow is locked before what receivers lock
+    return _save(row, ["name"], "ownership")
 
 
 @transaction.atomic

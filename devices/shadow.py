@@ -7,6 +7,7 @@ the unit (talkback.py).
 
 import json
 import math
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +43,7 @@ def read(device: Device) -> Shadow:
     row = Shadow.objects.filter(device=device).first()
     if row is None:
         return Shadow(device=device, ownership=device.ownership, changed_at=timezone.now())
-    return row if row.ownership == device.ownership else _begun_anew(row, device)
+    return row if row.ownership == device.ownership else _begun_anew(row, device.ownership)
 
 
 def desire(device: Device, patch: State, *, version: int | None = None) -> Shadow:
@@ -54,7 +55,7 @@ def desire(device: Device, patch: State, *, version: int | None = None) -> Shado
 
 
 def forget(device: Device) -> None:
-    """After a change of owner: drop what was the former owner's, here and at AWS IoT. Transactional, idempotent.
+    """After a change of owner was saved: drop what was the former's, here and at AWS IoT. Transactional, idempotent.
 
     Forgetting does not depend on this call: whatever is read or told later is judged by the ownership.
     """
@@ -173,19 +174,21 @@ def _lock(device: Device) -> tuple[Shadow, bool]:
         fresh = Shadow(device=device, ownership=device.ownership, changed_at=now)
         Shadow.objects.bulk_create([fresh], ignore_conflicts=True)
         row = rows.get(device=device)
-    renewed = row.ownership != device.ownership
-    return (_begun_anew(row, device) if renewed else row), renewed
+    # As it is now, not as the caller has read it: a unit that speaks while it changes hands must not bring back the old.
+    ownership = Device.objects.values_list("ownership", flat=True).get(pk=device.pk)
+    renewed = row.ownership != ownership
+    return (_begun_anew(row, ownership) if renewed else row), renewed
 
 
-def _begun_anew(row: Shadow, device: Device) -> Shadow:
+def _begun_anew(row: Shadow, ownership: uuid.UUID | None) -> Shadow:
     """Under a new owner nothing of the old: not the name, not what was wished. The version goes on rising.
 
     What was said while nobody owned the unit is nobody's secret and stays.
     """
     if row.ownership is None:
-        row.ownership = device.ownership
+        row.ownership = ownership
         return row
-    row.ownership, row.desired, row.reported, row.due_at = device.ownership, {}, {}, None
+    row.ownership, row.desired, row.reported, row.due_at = ownership, {}, {}, None
     row.version += 1
     return row
 
