@@ -6,20 +6,15 @@ are counted by address (throttles.py), so a stranger cannot lock out the units b
 
 import base64
 import binascii
-import re
 
-from django.utils.crypto import constant_time_compare
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from devices import throttles
-from devices.models import SERIAL_PATTERN, Device
-from devices.registry import hash_key
-
-_NOBODYS = "0" * 64
+from devices import keys, throttles
+from devices.models import Device
 
 
 class DeviceAuthentication(BaseAuthentication):
@@ -29,7 +24,7 @@ class DeviceAuthentication(BaseAuthentication):
         header = request.META.get("HTTP_AUTHORIZATION", "")
         if not header:
             return None
-        device = _device(*_credentials(header))
+        device = keys.authenticate(*_credentials(header))
         if device is None:
             throttles.count_failure(request)
             raise AuthenticationFailed("The serial number or the device key is not right.")
@@ -56,10 +51,3 @@ def _credentials(header: str) -> tuple[str, str]:
     except (binascii.Error, ValueError):
         return "", ""
     return serial, key
-
-
-def _device(serial: str, key: str) -> Device | None:
-    known = re.fullmatch(SERIAL_PATTERN, serial)
-    device = Device.objects.select_related("device_model").filter(serial_number=serial).first() if known else None
-    right = constant_time_compare(hash_key(key), device.key_hash if device else _NOBODYS)
-    return device if right else None

@@ -111,8 +111,13 @@ def _whole(field: str, raw: Any, largest: int) -> int:
 
 
 def _value(raw: Any, slot: Slot) -> Decimal:
-    """Judged as it was said, then rounded half-even to 0.001 (so 100.0004 % is refused, and 41.0004 % is 41)."""
+    """Brought to the slot's measurement, judged, then rounded half-even to 0.001.
+
+    So 100.0004 % is refused, and 41.0004 % is 41.
+    """
     number = _number(raw)
+    if abs(number) <= LARGEST:
+        number = slot.from_raw(number)
     if number < 0:
         raise MeasurementRefused("value", f"value is {shown(raw)}; a consumable is never below 0. Send 0 when empty.")
     if number > LARGEST:

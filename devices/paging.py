@@ -22,6 +22,11 @@ class EstimatedPaginator(Paginator):
         return max(found, self._remembered(rows.model._meta.db_table))
 
     def _remembered(self, table: str) -> int:
+        """Of a table in partitions it is their sum: PostgreSQL counts the whole only when told to."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [table])
-            return cursor.fetchone()[0]
+            cursor.execute(
+                "SELECT sum(greatest(reltuples, 0))::bigint FROM pg_class WHERE oid = %s::regclass AND relkind = 'r'"
+                " OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %s::regclass)",
+                [table, table],
+            )
+            return cursor.fetchone()[0] or 0

@@ -1,42 +1,57 @@
-"""How a unit enters the registry and changes hands: register, claim, release, rename, rotate_key.
+"""The verbs that change a unit: register, claim, release, rename, rotate_key. Whoever changes one, calls them here.
 
-Secrets: a device key has 256 random bits, so a plain SHA-256 keeps it; a claim code is short enough to be typed, so it
-is kept under an HMAC with the site's secret (SECRET_KEY, then SECRET_KEY_FALLBACKS, so that codes printed on boxes
-outlive a rotation). Neither is stored, logged or shown again. Limits on guessing live in attempts.py.
+Claiming itself is in claiming.py, keys are in keys.py, a whole factory's list is in factory.py, and how the two secrets
+of a unit are kept in credentials.py.
 """
 
-import hashlib
-import hmac
 import re
-import secrets
 import unicodedata
-import uuid
+from datetime import datetime
 from typing import NamedTuple
 
-from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from devices import attempts
+from devices import shadow
+from devices.claiming import ClaimRefused, ClaimThrottled, claim, code_matches
+from devices.credentials import (
+    CLAIM_ALPHABET,
+    CLAIM_CODE_LENGTH,
+    SHORTEST_KEY,
+    hash_code,
+    hash_key,
+    new_code,
+    new_key,
+    tidy_code,
+)
+from devices.keys import RotationRefused, authenticate, revoke_keys, rotate_by_device, rotate_key
 from devices.models import SERIAL_PATTERN, Device, DeviceModel
 from devices.signals import What, endpoint_changed
 
-CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that looks like another: no 0 O, 1 I L, U V
-CLAIM_CODE_LENGTH = 8
-SHORTEST_KEY = 20
+__all__ = [
+    "CLAIM_ALPHABET",
+    "ClaimRefused",
+    "ClaimThrottled",
+    "NameRefused",
+    "Registered",
+    "RegistrationRefused",
+    "RotationRefused",
+    "authenticate",
+    "claim",
+    "hash_key",
+    "plain_name",
+    "register",
+    "release",
+    "release_by_reset",
+    "rename",
+    "revoke_keys",
+    "rotate_by_device",
+    "rotate_key",
+    "tidy_code",
+    "tidy_name",
+]
+
 LONGEST_NAME = 128
-_NOBODYS = "0" * 64
-_NO_SERIAL = "-"  # no serial number begins so
-
-
-class ClaimRefused(Exception):
-    """Unknown serial number, wrong code and already taken look the same, on purpose."""
-
-
-class ClaimThrottled(ClaimRefused):
-    """Too many failed attempts within the hour, by this customer or for this serial number."""
 
 
 class NameRefused(ValueError):
@@ -66,32 +81,15 @@ def register(
     """
     if not re.fullmatch(SERIAL_PATTERN, serial):
         raise RegistrationRefused("A serial number has 1 to 64 letters, digits, dots, underscores and hyphens.")
-    key, code = key or secrets.token_urlsafe(32), tidy_code(claim_code) if claim_code else _new_code()
+    key, code = key or new_key(), tidy_code(claim_code) if claim_code else new_code()
     if len(key) < SHORTEST_KEY or len(code) < CLAIM_CODE_LENGTH:
         raise RegistrationRefused(f"A key has at least {SHORTEST_KEY} characters, a claim code {CLAIM_CODE_LENGTH}.")
-    facts = {"device_model": device_model, "key_hash": hash_key(key), "claim_code_hash": _hash_code(serial, code)}
+    facts = {"device_model": device_model, "key_hash": hash_key(key), "claim_code_hash": hash_code(serial, code)}
     facts["name"] = tidy_name(name) if name else plain_name(device_model.name)
     device, made = Device.objects.get_or_create(serial_number=serial, defaults=facts)
     if not (made or _is_the_same(device, device_model, key, code)):
         raise RegistrationRefused(f"{serial} is registered already, with another model, key or claim code.")
     return Registered(device, key, code)
-
-
-def claim(user: AbstractBaseUser, serial: str, code: str) -> Device:
-    """Make ``user`` the owner of the unit with this serial number and the claim code printed on its box.
-
-    Transactional; idempotent for the owner (the ownership stays the same). Unknown, taken and wrong are one
-    ClaimRefused with one neutral sentence after the same work. At most 10 failures an hour for a customer and for a
-    serial number, then ClaimThrottled; call it outside any transaction, or a rollback may forget the failures.
-    Sends endpoint_changed(ownership).
-    """
-    tidy_serial = serial.strip() if re.fullmatch(SERIAL_PATTERN, serial.strip()) else _NO_SERIAL
-    doors = [f"customer:{user.pk}", f"serial:{tidy_serial.upper()}"]
-    if not attempts.allow(doors):
-        raise ClaimThrottled("Too many attempts. Please wait an hour and try again.")
-    device = _hand_over(user, tidy_serial, tidy_code(code))
-    attempts.forgive(doors)
-    return device
 
 
 @transaction.atomic
@@ -100,44 +98,53 @@ def release(device: Device) -> Device:
 
     Transactional, idempotent. Sends endpoint_changed(ownership) if there was an owner. Returns the row as it is now.
     """
+    return _set_free(_lock(device))
+
+
+@transaction.atomic
+def release_by_reset(device: Device, *, epoch: int | None = None, happened_at: datetime | None = None) -> Device:
+    """The unit says that somebody pressed its factory reset: it has no owner any more.
+
+    Transactional. Idempotent by ``epoch``, the one that the reset began: the same or an older one again changes
+    nothing, so a repeated message does not take the unit from the next owner. A reset that ``happened_at`` (aware)
+    before the present owner's claim is noted and releases nobody. Without either it is a plain release. Sends
+    endpoint_changed(ownership) if there was an owner. Returns the row as it is now.
+    """
     row = _lock(device)
+    if epoch is not None:
+        if epoch <= row.reset_epoch:
+            return row
+        row.reset_epoch = epoch
+        row.save(update_fields=["reset_epoch"])
+    if happened_at and row.claimed_at and happened_at < row.claimed_at:
+        return row
+    return _set_free(row)
+
+
+def _set_free(row: Device) -> Device:
     if row.owner_id is None:
         return row
     row.owner, row.ownership, row.claimed_at = None, None, None
     row.name = plain_name(row.device_model.name)
-    return _save(row, ["owner", "ownership", "claimed_at", "name"], "ownership")
+    row.save(update_fields=["owner", "ownership", "claimed_at", "name"])
+    shadow.forget(row)  # before the signal: Shadow is locked before what receivers lock
+    return _save(row, ["name"], "ownership")
 
 
 @transaction.atomic
 def rename(device: Device, name: str) -> Device:
     """Give the unit another name: 1 to 128 letters, digits and spaces, as Alexa asks (Alexa reference 2.2).
 
-    Transactional, idempotent. Raises NameRefused. Sends endpoint_changed(description) if the name is another one.
-    Returns the row as it is now.
+    Transactional, idempotent. Raises NameRefused. The unit hears of it by its shadow (desired name). Sends
+    endpoint_changed(description) if the name is another one. Returns the row as it is now.
     """
     tidy = tidy_name(name)
     row = _lock(device)
     if row.name == tidy:
         return row
     row.name = tidy
+    shadow.desire(row, {"name": tidy})
     return _save(row, ["name"], "description")
-
-
-def rotate_key(device: Device) -> str:
-    """Give the unit a new key and return it; the old one stops working at once. Not idempotent: a new one each time."""
-    key = secrets.token_urlsafe(32)
-    Device.objects.filter(pk=device.pk).update(key_hash=hash_key(key))
-    return key
-
-
-def hash_key(key: str) -> str:
-    """How a device key is kept."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def tidy_code(code: str) -> str:
-    """A claim code as people type it: capitals do not matter, nor do spaces and hyphens."""
-    return re.sub(r"[\s-]", "", code).upper()
 
 
 def plain_name(text: str) -> str:
@@ -159,44 +166,13 @@ def tidy_name(name: str) -> str:
     return tidy
 
 
-def _hand_over(user: AbstractBaseUser, serial: str, code: str) -> Device:
-    with transaction.atomic():
-        device = _find_for_claim(serial)
-        right = _code_is_right(device, serial, code)
-        if device is None or not right or device.owner_id not in (None, user.pk):
-            raise ClaimRefused("No unclaimed device has this serial number and claim code.")
-        if device.owner_id == user.pk:
-            return device
-        device.owner_id, device.ownership, device.claimed_at = user.pk, uuid.uuid4(), timezone.now()
-        return _save(device, ["owner", "ownership", "claimed_at"], "ownership")
-
-
-def _find_for_claim(serial: str) -> Device | None:
-    """As typed, or in capitals: most serial numbers are printed so."""
-    rows = Device.objects.select_for_update(of=["self"], no_key=True).select_related("device_model")
-    found = {row.serial_number: row for row in rows.filter(serial_number__in=[serial, serial.upper()]).order_by("pk")}
-    return found.get(serial) or found.get(serial.upper())
-
-
-def _code_is_right(device: Device | None, serial: str, code: str) -> bool:
-    """The same work for a unit that exists and for one that does not."""
-    name, expected = (device.serial_number, device.claim_code_hash) if device else (serial, _NOBODYS)
-    peppers = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return any([constant_time_compare(_hash_code(name, code, pepper), expected) for pepper in peppers])
-
-
-def _hash_code(serial: str, code: str, pepper: str | None = None) -> str:
-    secret = f"devices.claim-code:{pepper or settings.SECRET_KEY}".encode()
-    return hmac.new(secret, f"{serial}:{code}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
-
-
-def _new_code() -> str:
-    return "".join(secrets.choice(CLAIM_ALPHABET) for _ in range(CLAIM_CODE_LENGTH))
-
-
 def _is_the_same(device: Device, device_model: DeviceModel, key: str, code: str) -> bool:
     same_key = constant_time_compare(device.key_hash, hash_key(key))
-    return same_key and device.device_model_id == device_model.pk and _code_is_right(device, device.serial_number, code)
+    return (
+        same_key
+        and device.device_model_id == device_model.pk
+        and code_matches(device.serial_number, code, device.claim_code_hash)
+    )
 
 
 def _lock(device: Device) -> Device:

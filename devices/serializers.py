@@ -1,18 +1,22 @@
 """Between the device API's JSON and the words of inventory.py. Shapes are judged here, values by the verb."""
 
+import re
 from datetime import datetime
 from typing import Any
 
 from rest_framework.exceptions import ParseError
 
+from devices.events import Happening
 from devices.inventory import LARGEST_BATCH, Measurement, Outcome
-from devices.measurements import LARGEST_SEQUENCE, shown
-from devices.models import Device, Inventory, Slot
+from devices.measurements import LARGEST_EPOCH, LARGEST_SEQUENCE, OLDEST, shown
+from devices.models import Device, EventType, Inventory, Slot
 
 Faults = list[dict[str, str]]
 
 REQUIRED = ("slot", "sequence", "value")
 FIELDS = (*REQUIRED, "measured_at", "epoch")
+EVENT_FIELDS = ("type", "id", "happened_at", "slot", "epoch", "reading")
+_EVENT_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def readings_of(body: Any) -> list[Any] | None:
@@ -45,6 +49,51 @@ def read(item: Any) -> Measurement | Faults:
     if faults:
         return faults
     return Measurement(item["slot"], item["sequence"], item["value"], measured_at, item.get("epoch", 0))
+
+
+def happening_of(body: Any) -> Happening | Faults:
+    """One event in the verb's words, or everything that is wrong with it. Raises ParseError for what is no object."""
+    if not isinstance(body, dict):
+        raise ParseError('Send one JSON object: {"type": "doorbell_press", "id": "…"}.')
+    faults = [
+        fault(shown(name), f"'{shown(name)}' is not known here; leave it out.")
+        for name in body
+        if name not in EVENT_FIELDS
+    ]
+    event_type, event_id, slot, epoch = body.get("type"), body.get("id"), body.get("slot", ""), body.get("epoch")
+    if event_type not in EventType.values:
+        faults.append(fault("type", f"type must be one of {', '.join(EventType.values)}."))
+    if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):
+        faults.append(fault("id", "id must be 1 to 64 letters, digits, dots, underscores, colons and hyphens."))
+    if not isinstance(slot, str) or len(slot) > 64 or "\x00" in slot:
+        faults.append(fault("slot", "slot must be the ID of a slot."))
+    if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch <= LARGEST_EPOCH):
+        faults.append(fault("epoch", f"epoch must be a whole number from 0 to {LARGEST_EPOCH}."))
+    happened_at, reading = _happened_at(body.get("happened_at"), faults), _first_reading(body.get("reading"), faults)
+    return faults or Happening(event_type, event_id, happened_at, slot, reading, epoch)
+
+
+def _happened_at(text: Any, faults: Faults) -> datetime | None:
+    try:
+        moment = text if text is None else _moment(text)
+        if moment is not None and (moment.utcoffset() is None or moment < OLDEST):
+            raise ValueError("no offset, or a clock that was never set")
+    except (ValueError, OverflowError):
+        faults.append(
+            fault("happened_at", "happened_at must be like 2026-11-21T10:00:00Z; leave it out without a clock.")
+        )
+        return None
+    return moment
+
+
+def _first_reading(item: Any, faults: Faults) -> Measurement | None:
+    if item is None:
+        return None
+    said = read(item)
+    if isinstance(said, Measurement):
+        return said
+    faults += [fault(f"reading.{entry['field']}".rstrip("."), entry["reason"]) for entry in said]
+    return None
 
 
 def fault(field: str, reason: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The only signals of the house: what the registry tells the rooms above it, which it does not know.
 
-Both are sent INSIDE the transaction that caused them, once per verb call with everything that changed, so a receiver
+All are sent INSIDE the transaction that caused them, once per verb call with everything that changed, so a receiver
 writes its own rows in the same transaction; a receiver that raises undoes the cause as well. Nobody may talk on the
 wire in a receiver.
 
@@ -8,7 +8,10 @@ wire in a receiver.
     A level sensor has one entry per slot: where the state stands after the call (``previous`` before it; equal when
     the device repeated itself). A level that came too late to move the state is left out. A usage or level-usage
     sensor has one entry per newly stored reading, late or not, in the device's own order; ``value`` is a delta.
-``endpoint_changed``   device_ids: list[int] (ascending), what: "ownership" | "description" | "connectivity"
+``endpoint_changed``   device_ids: list[int] (ascending), what: "ownership" | "description" | "connectivity" | "power"
+``doorbell_pressed``   device_id: int, event_id: str (the device's own), pressed_at: datetime (the device's clock, or ours)
+    Once for each press, however often the device repeats itself. Old presses are told, too: who hears them knows when
+    a ring is worthless.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from typing import Literal
 
 from django.dispatch import Signal
 
-What = Literal["ownership", "description", "connectivity"]
+What = Literal["ownership", "description", "connectivity", "power"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,4 @@ class InventoryChange:
 
 inventory_changed = Signal()
 endpoint_changed = Signal()
+doorbell_pressed = Signal()

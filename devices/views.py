@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from devices import presence, problems, serializers
+from devices import openapi, presence, problems, serializers
 from devices.authentication import DeviceAuthentication, IsDevice
 from devices.inventory import Measurement, Outcome, record_reading
 from devices.models import Device, Inventory
@@ -30,6 +32,7 @@ class DeviceAPIView(APIView):
     renderer_classes = [PlainJSONRenderer]
     content_negotiation_class = JSONOnly
     http_method_names = ["get", "post"]
+    schema = AutoSchema()
 
     def get_exception_handler(self) -> Callable[..., Response]:
         return problems.handle
@@ -45,6 +48,7 @@ class DeviceAPIView(APIView):
 class ReadingsView(DeviceAPIView):
     """POST one reading or {"readings": [1 to 1,000]}; idempotent by sequence, so a lost answer is asked for again."""
 
+    @extend_schema(**openapi.READINGS_POST)
     def post(self, request: Request) -> Response:
         body = body_of(request)
         items = serializers.readings_of(body)
@@ -54,6 +58,7 @@ class ReadingsView(DeviceAPIView):
 class MeView(DeviceAPIView):
     """GET what the portal knows of this unit: model, slots, the last sequence of each."""
 
+    @extend_schema(**openapi.ME_GET)
     def get(self, request: Request) -> Response:
         device = request.auth
         presence.heard_from(device, timezone.now())
@@ -67,6 +72,7 @@ class NowhereView(DeviceAPIView):
     authentication_classes = []
     permission_classes = []
     throttle_classes = []
+    schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise NotFound("There is nothing at this address.")

@@ -15,7 +15,8 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
-from devices.admin import DeviceAdmin, ReadOnly
+from devices.admin.readings import ReadOnly
+from devices.admin.units import DeviceAdmin
 from devices.models import Device
 from notifications.models import Order
 from portal.models import User

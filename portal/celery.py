@@ -22,7 +22,13 @@ def _app() -> Celery:
     app.conf.beat_schedule = {
         "deliver": _knock("skill.deliver", settings.DELIVERY_SWEEP),
         "process notifications": _knock("notifications.process", 10),
+        "find the devices of orders": _knock("notifications.find_devices", 60),
+        "forget claim attempts": _knock("devices.forget_claim_attempts", 24 * 3600),
         "mark silent devices": _knock("devices.mark_silent", 60),
+        "keep the history": _knock("devices.keep_history", 6 * 3600),
+        "tell of publications": _knock("devices.tell_of_publications", 30),
+        "talk back to things": _knock("devices.talk_back", 10),
+        "forget old events": _knock("devices.forget_events", 24 * 3600),
         "tidy": _knock("skill.tidy", 3600),
     }
     app.conf.beat_scheduler = "celery.beat:Scheduler"  # keeps no file: after a restart it just knocks anew

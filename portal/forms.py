@@ -6,6 +6,9 @@ text, `devices.registry` decides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Self
+
 from django import forms
 from django.contrib.auth import get_user_model
 
@@ -29,6 +32,12 @@ class AddDeviceForm(forms.Form):
         help_text="On the card in the box, or on the label under the serial number.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}),
     )
+
+    @classmethod
+    def from_label(cls, said: Mapping[str, str]) -> Self:
+        """The form as the link in the label's QR code fills it in; empty without one."""
+        printed = {"serial_number": said.get("serial", ""), "claim_code": said.get("code", "")}
+        return cls(initial={name: text[:64] for name, text in printed.items() if text.isprintable() and text})
 
     def clean_serial_number(self) -> str:
         return "".join(self.cleaned_data["serial_number"].split())

@@ -7,7 +7,7 @@ HTML (templates), words and numbers of a level (levels.py), drawing (charts.py),
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,8 @@ from django.core.paginator import Paginator
 from django.db.models import F, FloatField, Min, QuerySet, Window
 from django.db.models.functions import Extract, Floor, RowNumber
 
-from devices.models import Device, Inventory, Reading, Slot
+from devices.forecast import LOOK_BACK, SILENT, Forecast, Unknown, run_out
+from devices.models import DailyUse, Device, Inventory, Reading, Slot
 from notifications.models import Order, OrderItem
 from portal.alexa_link import link_card
 from portal.charts import Chart, Point, step_chart
@@ -54,6 +55,7 @@ class SlotHistory:
 
     level: Level
     chart: Chart | None
+    forecast: Forecast | Unknown | None  # None where there is nothing to ask: no level, or nothing left of it
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,15 @@ def device_cards(user: User) -> list[DeviceCard]:
 
 
 def slot_histories(found: Device, now: datetime) -> list[SlotHistory]:
-    """Every consumable of the device with its level and the chart of the last 30 days. 4 queries."""
+    """Every consumable of the device with its level, the chart of the last 30 days and when it runs out. 5 queries."""
     slots = list(found.device_model.slots.all())
     newest = {inventory.slot_id: inventory for inventory in found.inventories.all()}
     points = _points(found, now)
     levels = [_level(slot, newest.get(slot.pk)) for slot in slots]
     charts = [_chart(slot, points.get(slot.pk, []), now) for slot in slots]
-    return [SlotHistory(level, chart) for level, chart in zip(levels, charts, strict=True)]
+    used = _daily_use(found, now)
+    forecasts = [_forecast(newest.get(slot.pk), slot, used, now) for slot in slots]
+    return [SlotHistory(*parts) for parts in zip(levels, charts, forecasts, strict=True)]
 
 
 def order_card(order: Order, now: datetime) -> OrderCard:
@@ -196,6 +200,24 @@ def _level(slot: Slot, newest: Inventory | None) -> Level:
     return level_of(slot, newest.value, newest.measured_at) if newest else level_of(slot, None)
 
 
+def _daily_use(found: Device, now: datetime) -> dict[int, dict[date, Decimal]]:
+    """What each of the last days consumed, by slot."""
+    since = (now - LOOK_BACK - SILENT).date() - timedelta(days=2)
+    rows = DailyUse.objects.shown_to_owner(found).filter(day__gte=since).values_list("slot_id", "day", "consumed")
+    days: dict[int, dict[date, Decimal]] = {}
+    for slot_id, day, consumed in rows:
+        days.setdefault(slot_id, {})[day] = consumed
+    return days
+
+
+def _forecast(
+    newest: Inventory | None, slot: Slot, used: dict[int, dict[date, Decimal]], now: datetime
+) -> Forecast | Unknown | None:
+    if newest is None or not newest.value or not slot.reports_amount_left:
+        return None
+    return run_out(newest.value, newest.measured_at, used.get(slot.pk, {}), now)
+
+
 def _chart(slot: Slot, points: list[Point], now: datetime) -> Chart | None:
     if slot.measurement == "Percentage":
         return step_chart(points, now, Decimal(100), LOW_PERCENT)
@@ -206,7 +228,7 @@ def _chart(slot: Slot, points: list[Point], now: datetime) -> Chart | None:
 
 def _points(found: Device, now: datetime) -> dict[int, list[Point]]:
     """Level readings of the last 30 days by slot, the last of each of about 360 equal spans. 2 queries."""
-    readings = Reading.objects.shown_to_owner(found).filter(measured_at__gte=now - HISTORY, slot__sensor="level")
+    readings = Reading.objects.shown_to_owner(found).measured_since(now - HISTORY).filter(slot__sensor="level")
     first = readings.aggregate(first=Min("measured_at"))["first"]
     if first is None:
         return {}

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from devices.openapi_schemas import COMPONENTS
 from portal import embedded, keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -102,7 +103,7 @@ def _required(value: str) -> str | None:
     return value if EMBEDDED else None
 
 
-# --- What kind of run this is ---------------------------------------------------------------------------------------------------
+# --- What kind of run this is ------------------------------------------------------------------------------------------------
 EMBEDDED = _flag("EMBEDDED")
 DEBUG = _flag("DEBUG")
 DATA_DIR = embedded.data_folder()
@@ -114,7 +115,7 @@ try:
 except keys.KeysUnreadable as error:
     raise ImproperlyConfigured(str(error)) from error
 
-# --- The site -------------------------------------------------------------------------------------------------------------------
+# --- The site ----------------------------------------------------------------------------------------------------------------
 SITE_NAME = _text("SITE_NAME", "Crema Home")
 PUBLIC_URL = _address(
     "PUBLIC_URL",
@@ -160,7 +161,7 @@ DATABASE_POOL_SIZE = _whole(
     "DATABASE_POOL_SIZE", 0, 0
 )  # 0: none. The web process has one (portal/wsgi.py), workers must not
 
-# --- Broker ---------------------------------------------------------------------------------------------------------------------
+# --- Broker ------------------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = _text(
     "CELERY_BROKER_URL", _required("filesystem://"), why="redis://…, amqp://… or sqs://… for Celery."
 )
@@ -173,7 +174,7 @@ elif (_client := _clients.get(_scheme)) and find_spec(_client) is None:
         f"CELERY_BROKER_URL begins with {_scheme}://, whose client is not installed: pip install {_client}."
     )
 
-# --- Alexa: the skill, Login with Amazon, the event gateways (alexa reference 5 and 6) ------------------------------------------
+# --- Alexa: the skill, Login with Amazon, the event gateways (alexa reference 5 and 6) ---------------------------------------
 ALEXA_VENDOR_ID = _text(
     "ALEXA_VENDOR_ID",
     _required("SANDBOXVENDOR"),
@@ -207,7 +208,7 @@ EVENT_GATEWAYS = {
     ),
 }
 
-# --- Delivery (how state and events reach Alexa); seconds -----------------------------------------------------------------------
+# --- Delivery (how state and events reach Alexa); seconds --------------------------------------------------------------------
 # the grid of due times: under 24 h, so that a report is never later than a day
 REPORT_PERIOD = _number("REPORT_PERIOD", 22 * 3600)
 REPORT_MIN_INTERVAL = _number("REPORT_MIN_INTERVAL", 1 if EMBEDDED else 60)  # between two state reports of one endpoint
@@ -218,12 +219,34 @@ DELIVERY_SWEEP = _number(
 DELIVERY_CONNECTIONS = _whole("DELIVERY_CONNECTIONS", 128)  # requests in flight per worker process
 GATEWAY_RATE = _number("GATEWAY_RATE", 2000)  # reports per second and region that we allow ourselves at most
 
-# --- SNS ------------------------------------------------------------------------------------------------------------------------
+# --- SNS ---------------------------------------------------------------------------------------------------------------------
 SNS_TOPIC_ARNS = _list("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:dash-sandbox" if EMBEDDED else "")
 SNS_BASIC_AUTH = _list("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
 SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
-# --- The embedded demonstration -------------------------------------------------------------------------------------------------
+# --- History of readings; days -----------------------------------------------------------------------------------------------
+READINGS_KEPT_DAYS = _whole(
+    "READINGS_KEPT_DAYS", 400
+)  # every single reading; a month is dropped when all of it is older
+DAYS_KEPT_DAYS = _whole("DAYS_KEPT_DAYS", 3660)  # what each day added up to
+
+# --- MQTT and AWS IoT: the other doors of devices ----------------------------------------------------------------------------
+MQTT_URL = _text("MQTT_URL", "")  # mqtt://user:password@host:1883 or mqtts://host:8883; the bridge needs it
+MQTT_CA, MQTT_CERTIFICATE, MQTT_KEY = (
+    _text("MQTT_CA", ""),
+    _text("MQTT_CERTIFICATE", ""),
+    _text("MQTT_KEY", ""),
+)  # paths
+IOT_SECRETS = _list(
+    "IOT_SECRETS"
+)  # what the AWS IoT rule sends in X-Iot-Secret, two during rotation; empty: door closed
+AWS_IOT_REGIONS = _list("AWS_IOT_REGIONS")  # whose destinations may be confirmed; the first is where things live
+AWS_IOT_ACCOUNT = _text("AWS_IOT_ACCOUNT", "")  # if set, destinations of this account only
+AWS_IOT_DATA_ENDPOINT = _text(
+    "AWS_IOT_DATA_ENDPOINT", ""
+)  # https://…-ats.iot.<region>.amazonaws.com; empty: boto3's own
+
+# --- The embedded demonstration ----------------------------------------------------------------------------------------------
 EMBEDDED_SECRETS = _generated
 
 if _missing:
@@ -232,13 +255,15 @@ if _missing:
         "To try it on this machine without any of these, run `make run` (it sets EMBEDDED=1)."
     )
 
-# --- Django ---------------------------------------------------------------------------------------------------------------------
+# --- Django ------------------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
     "allauth",
     "allauth.account",
     "oauth2_provider",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "csp",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -322,7 +347,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- Browser safety -------------------------------------------------------------------------------------------------------------
+# --- Browser safety ----------------------------------------------------------------------------------------------------------
 _https = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -353,7 +378,7 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-# --- Customers and staff --------------------------------------------------------------------------------------------------------
+# --- Customers and staff -----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "portal.User"
 AUTHENTICATION_BACKENDS = [
     "allauth.account.auth_backends.AuthenticationBackend",
@@ -419,16 +444,32 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
 }
 
-# --- Device API -----------------------------------------------------------------------------------------------------------------
+# --- Device API --------------------------------------------------------------------------------------------------------------
+DEVICE_KEY_OVERLAP = _number(
+    "DEVICE_KEY_OVERLAP", 7 * 24 * 3600
+)  # seconds that a unit's old key works beside the new one
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": f"{SITE_NAME} device API",
+    "DESCRIPTION": "For firmware, the factory and support tools. Errors are application/problem+json (RFC 9457).",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "APPEND_COMPONENTS": COMPONENTS,
+    "POSTPROCESSING_HOOKS": [],  # the usual one moves enumerations out of COMPONENTS for good and loses them the second time
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "validatorUrl": None},
 }
 
-# --- Celery ---------------------------------------------------------------------------------------------------------------------
+# --- Celery ------------------------------------------------------------------------------------------------------------------
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "portal"
 CELERY_TASK_ROUTES = {"skill.deliver": {"queue": "delivery"}}
@@ -450,7 +491,7 @@ else:
         {"socket_timeout": 3, "socket_connect_timeout": 2} if "redis" in CELERY_BROKER_URL else {}
     )
 
-# --- Admin ----------------------------------------------------------------------------------------------------------------------
+# --- Admin -------------------------------------------------------------------------------------------------------------------
 UNFOLD = {
     "SITE_TITLE": f"{SITE_NAME} support",
     "SITE_HEADER": f"{SITE_NAME} support",
@@ -460,7 +501,7 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "portal.console.menu"},
 }
 
-# --- Logs: one JSON object a line, or plain text on a terminal ------------------------------------------------------------------
+# --- Logs: one JSON object a line, or plain text on a terminal ---------------------------------------------------------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from oauth2_provider.views import AuthorizationView, RevokeTokenView
 
 from portal import health, views
@@ -30,6 +31,8 @@ urlpatterns = [
     path("o/", include(oauth)),
     path("skill/", include("skill.urls")),
     path("api/v1/", include("devices.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="devices/api_docs.html"), name="api_docs"),
     path("sns", include("notifications.urls")),
     path("admin/", admin.site.urls),
     path("health/live", health.live, name="health_live"),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 
+from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -84,16 +84,21 @@ def release_device(request: HttpRequest, serial: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def add_device(request: HttpRequest) -> HttpResponse:
-    """Claim a device. A refusal says the same thing whatever its cause, so that it tells nothing to strangers."""
-    form = AddDeviceForm(request.POST or None)
+    """Claim a device. A refusal says the same thing whatever its cause, so that it tells nothing to strangers.
+
+    The QR code on the label leads here with ``serial`` and ``code``: it fills the form in, and the customer presses Add.
+    """
+    form = AddDeviceForm(request.POST) if request.method == "POST" else AddDeviceForm.from_label(request.GET)
     if request.method == "POST" and form.is_valid():
+        typed, address = form.cleaned_data, get_adapter().get_client_ip(request)
         try:
-            claimed = registry.claim(request.user, form.cleaned_data["serial_number"], form.cleaned_data["claim_code"])
+            claimed = registry.claim(request.user, typed["serial_number"], typed["claim_code"], address=address)
         except registry.ClaimRefused as refusal:
             return _claim_refused(request, form, refusal)
         messages.success(request, f"“{claimed.name}” is now in your account.")
         return redirect("device", serial=claimed.serial_number)
-    return render(request, "portal/add_device.html", {"form": form}, status=400 if form.errors else 200)
+    context = {"form": form, "from_label": bool(form.initial)}
+    return render(request, "portal/add_device.html", context, status=400 if form.errors else 200)
 
 
 @require_safe
@@ -155,9 +160,9 @@ def _device_page(
     return render(request, "portal/device.html", context, status=status)
 
 
-def _claim_refused(request: HttpRequest, form: AddDeviceForm, refusal: Exception) -> HttpResponse:
-    """The page says only that it failed and gives a reference; the cause is in our log, for support."""
-    reference = secrets.token_hex(4).upper()
+def _claim_refused(request: HttpRequest, form: AddDeviceForm, refusal: registry.ClaimRefused) -> HttpResponse:
+    """The page says only that it failed and gives a reference; under it support finds the cause in the admin."""
+    reference = refusal.reference
     throttled = isinstance(refusal, registry.ClaimThrottled)
     log.warning("claim refused, reference %s, customer %s: %s", reference, request.user.pk, type(refusal).__name__)
     context = {"form": form, "reference": reference, "throttled": throttled}

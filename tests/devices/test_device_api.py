@@ -168,11 +168,13 @@ def test_unknown_serial_wrong_key_and_no_key_look_the_same(machine: Any, crema: 
     assert without["WWW-Authenticate"] == 'Basic realm="device"'
 
 
-def test_a_rotated_key_stops_working_at_once(machine: Any, firmware: Firmware) -> None:
+def test_two_keys_work_during_a_rotation_and_none_after_a_revocation(machine: Any, firmware: Firmware) -> None:
     assert firmware.get().status_code == 200
-    new = registry.rotate_key(machine)
+    renewed = Firmware("CRM20-0001", registry.rotate_key(machine))
+    assert [firmware.get().status_code, renewed.get().status_code] == [200, 200]
+    registry.revoke_keys(machine)
     problem(firmware.get(), 401)
-    assert Firmware("CRM20-0001", new).get().status_code == 200
+    problem(renewed.get(), 401)
 
 
 def test_a_browser_session_is_no_key(machine: Any, alice: Any, client: Any) -> None:

@@ -44,7 +44,7 @@ def reader(django_user_model: Any) -> Client:
 
 def act(client: Client, action: str, *devices: Device) -> Any:
     form = {"action": action, "_selected_action": [device.pk for device in devices]}
-    return client.post(DEVICES, form, follow=True)
+    return client.post(DEVICES, form | {"reason": "Ticket 4711"}, follow=True)
 
 
 @pytest.mark.parametrize("name", ["devicemodel", "slot", "device", "inventory", "reading"])
@@ -106,6 +106,27 @@ def test_a_new_key_is_shown_once(staff: Client, machine: Device) -> None:
     assert shown[1] not in staff.get(f"{DEVICES}{machine.pk}/history/").content.decode()
 
 
+@pytest.mark.parametrize("action", ["rotate_keys", "revoke_keys", "release_devices"])
+def test_staff_is_asked_for_a_reason_first(staff: Client, machine: Device, action: str) -> None:
+    before = Device.objects.values().get()
+    for reason in ({}, {"reason": " "}):
+        form = {"action": action, "_selected_action": [machine.pk]} | reason
+        page = staff.post(DEVICES, form).content.decode()
+        assert 'name="reason"' in page
+        assert "CRM20-0001" in page
+    assert Device.objects.values().get() == before
+
+
+def test_the_reason_is_kept_with_the_unit(staff: Client, machine: Device) -> None:
+    act(staff, "revoke_keys", machine)
+    assert "Revoke all keys at once: Ticket 4711" in staff.get(f"{DEVICES}{machine.pk}/history/").content.decode()
+
+
+def test_revoking_by_support(staff: Client, machine: Device) -> None:
+    act(staff, "revoke_keys", machine)
+    assert registry.authenticate("CRM20-0001", machine.key) is None  # type: ignore[attr-defined]
+
+
 def test_release_by_support(staff: Client, machine: Device) -> None:
     act(staff, "release_devices", machine)
     machine.refresh_from_db()
@@ -116,8 +137,10 @@ def test_who_may_only_look_changes_nothing(django_user_model: Any, machine: Devi
     before = Device.objects.values().get()
     client = reader(django_user_model)
     assert client.get(DEVICES).status_code == 200
-    act(client, "rotate_keys", machine)
-    act(client, "release_devices", machine)
+    for action in ("rotate_keys", "revoke_keys", "release_devices"):
+        act(client, action, machine)
+    assert client.get(f"{DEVICES}import/").status_code == 403
+    assert client.post(f"{DEVICES}import/", {}).status_code == 403
     client.post(f"{DEVICES}{machine.pk}/change/", {"name": "Mine"})
     assert Device.objects.values().get() == before
 

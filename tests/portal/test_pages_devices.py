@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from devices import registry
-from devices.models import Device, Inventory
+from devices.models import ClaimAttempt, Device, Inventory
 from skill.models import AlexaGrant, Endpoint
 from tests.portal.household import claimed, ordered, owned_for, reported
 from tests.portal.markup import faults, page_of
@@ -220,6 +220,51 @@ def test_adding_a_device_with_what_is_printed_on_it(client: Any, bob: Any, crema
     answer = client.post("/devices/add/", {"serial_number": " CRM20-0009 ", "claim_code": code.lower()}, follow=True)
     assert answer.redirect_chain == [("/devices/CRM20-0009/", 302)]
     assert Device.objects.get(serial_number="CRM20-0009").owner == bob
+
+
+def value_of(page: Any, name: str) -> str:
+    field = next(e for e in page.all("input") if e.attributes.get("name") == name)
+    return str(field.attributes.get("value", ""))
+
+
+def test_the_labels_link_fills_the_form_in_and_claims_nothing_by_itself(client: Any, bob: Any, crema: Any) -> None:
+    code = registry.register("CRM20-0009", crema).claim_code
+    link = f"/devices/add/?serial=CRM20-0009&code={code}"
+    assert client.get(link).url == f"/accounts/login/?next=/devices/add/%3Fserial%3DCRM20-0009%26code%3D{code}"
+    client.force_login(bob)
+    page = page_of(client.get(link))
+    assert (value_of(page, "serial_number"), value_of(page, "claim_code")) == ("CRM20-0009", code)
+    assert "Press Add" in page.text
+    assert faults(page) == []
+    assert Device.objects.get(serial_number="CRM20-0009").owner is None
+    client.post(link, {"serial_number": "CRM20-0009", "claim_code": code})
+    assert Device.objects.get(serial_number="CRM20-0009").owner == bob
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("", ""), ("?serial=a%00b", ""), ("?serial=" + "x" * 999, "x" * 64)])
+def test_a_strange_link_is_only_a_form(asked: str, shown: str, client: Any, bob: Any) -> None:
+    client.force_login(bob)
+    answer = client.get(f"/devices/add/{asked}")
+    assert answer.status_code == 200
+    assert value_of(page_of(answer), "serial_number") == shown
+    escaped = client.get("/devices/add/", {"serial": '"><script>alert(1)</script>'}).content
+    assert b"<script>alert" not in escaped
+
+
+def test_support_knows_from_where_a_refused_claim_came(client: Any, bob: Any) -> None:
+    client.force_login(bob)
+    page = page_of(client.post("/devices/add/", {"serial_number": "CRM20-9999", "claim_code": "WRNGC0DE"}))
+    reference = next(e.text for e in page.all("span") if e.attributes.get("class") == "code")
+    attempt = ClaimAttempt.objects.get(reference=reference)
+    assert (attempt.cause, attempt.address, attempt.customer) == ("unknown", "127.0.0.1", bob)
+
+
+def test_behind_the_proxy_an_address_cannot_be_invented(client: Any, bob: Any, settings: Any) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    client.force_login(bob)
+    said = {"serial_number": "CRM20-9999", "claim_code": "WRNGC0DE"}
+    client.post("/devices/add/", said, headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"})
+    assert ClaimAttempt.objects.get().address == "203.0.113.9"
 
 
 def test_unknown_wrong_and_taken_read_the_same(client: Any, bob: Any, machine: Any, crema: Any) -> None:

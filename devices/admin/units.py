@@ -1,0 +1,181 @@
+"""Units for staff: every change is a verb of registry.py; keys and claim codes are shown once, when they are made."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.text import slugify
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action as list_action
+
+from devices import registry
+from devices.admin.readings import ReadOnly
+from devices.admin.unit_forms import DeviceForm, ImportForm, ReasonForm
+from devices.models import ClaimAttempt, Device, Inventory
+from devices.paging import EstimatedPaginator
+from devices.uploads import Uploaded, UploadRefused, import_upload, secrets_csv
+
+Deed = Callable[[HttpRequest, Device, str], None]
+
+
+class InventoryInline(ReadOnly, TabularInline):
+    model = Inventory
+    verbose_name_plural = "what is left"
+    hide_title = True
+    extra = 0
+    fields = ["slot", "value", "measured_at", "heard_at", "epoch", "sequence"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Inventory]:
+        return super().get_queryset(request).select_related("slot")
+
+
+@admin.register(Device)
+class DeviceAdmin(ModelAdmin):
+    list_display = ["serial_number", "device_model", "owner", "name", "online", "last_seen_at"]
+    list_filter = ["device_model", "online", ("owner", admin.EmptyFieldListFilter)]
+    list_select_related = ["device_model", "owner"]
+    search_fields = ["serial_number__startswith", "owner__email__istartswith"]
+    search_help_text = "Begin of the serial number or of the owner's e-mail address"
+    ordering = ["serial_number"]
+    paginator = EstimatedPaginator
+    show_full_result_count = False
+    inlines = [InventoryInline]
+    actions = ["rotate_keys", "revoke_keys", "release_devices"]
+    actions_list = ["import_list"]
+    facts = [
+        "owner",
+        "ownership",
+        "claimed_at",
+        "warranty_until",
+        "mac_address",
+        "online",
+        "last_seen_at",
+        "created_at",
+    ]
+    keys = ["key_changed_at", "key_seen_at", "previous_key_until"]
+
+    def get_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
+        more = ["firmware_version", *self.facts, *self.keys] if obj else []
+        return ["serial_number", "device_model", "name", *more]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> list[str]:
+        return ["serial_number", "device_model", "firmware_version", *self.facts, *self.keys] if obj else []
+
+    def get_form(self, request: HttpRequest, obj: Device | None = None, **kwargs: Any) -> type[ModelForm]:
+        return super().get_form(request, obj, form=DeviceForm, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Device | None = None) -> bool:
+        return False  # its history and its orders stay; a unit that is gone is released
+
+    def has_rotate_key_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.rotate_key_device")
+
+    def has_revoke_key_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.revoke_key_device")
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.release_device")
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("devices.import_device")
+
+    def save_model(self, request: HttpRequest, obj: Device, form: ModelForm, change: bool) -> None:
+        """Through the verbs: an addition is register, a change of the name is rename."""
+        if change:
+            registry.rename(obj, obj.name)
+            return
+        made = registry.register(obj.serial_number, obj.device_model, name=obj.name)
+        obj.pk, obj.name = made.device.pk, made.device.name
+        text = f"{made.device}: key {made.key}, claim code {made.claim_code}. They are shown this once."
+        self.message_user(request, text, messages.WARNING)
+
+    @admin.action(description="Give a new key (the old one works a while longer)", permissions=["rotate_key"])
+    def rotate_keys(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        return self._ask(request, queryset, "rotate_keys", "Give a new key", _rotate)
+
+    @admin.action(description="Revoke all keys at once", permissions=["revoke_key"])
+    def revoke_keys(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        return self._ask(request, queryset, "revoke_keys", "Revoke all keys at once", _revoke)
+
+    @admin.action(description="Release from the owner", permissions=["release"])
+    def release_devices(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
+        return self._ask(request, queryset, "release_devices", "Release from the owner", _release)
+
+    @list_action(description="Import a factory's list", url_path="import", permissions=["import"])
+    def import_list(self, request: HttpRequest) -> HttpResponse:
+        """The form, and its answer: a file of what was generated, said this once; or every fault by its line."""
+        form, refusal = ImportForm(request.POST or None, request.FILES or None), None
+        if request.method == "POST" and form.is_valid():
+            try:
+                return self._imported(request, import_upload(form.cleaned_data["list"].file), form)
+            except UploadRefused as refused:
+                refusal = refused
+        more = {"title": "Import a factory's list", "form": form, "refusal": refusal}
+        return self._page(request, "import", more, 400 if refusal or form.errors else 200)
+
+    def _imported(self, request: HttpRequest, done: Uploaded, form: ImportForm) -> HttpResponse:
+        listed, added, _ = done.imported
+        self.message_user(request, f"{listed} units listed: {added} new, {listed - added} there before.")
+        if done.secrets:
+            return _download(secrets_csv(done.secrets), form.cleaned_data["list"].name)
+        return redirect("admin:devices_device_changelist")
+
+    def _ask(
+        self, request: HttpRequest, chosen: QuerySet[Device], action: str, title: str, deed: Deed
+    ) -> HttpResponse | None:
+        """First the units and a field for the reason; with a reason, the deed, unit by unit, and a line of history."""
+        form = ReasonForm(request.POST if "reason" in request.POST else None)
+        if not form.is_valid():
+            more = {"title": title, "form": form, "devices": chosen, "action": action}
+            return self._page(request, "confirm", more | {"chosen_name": helpers.ACTION_CHECKBOX_NAME}, 200)
+        for device in chosen:
+            deed(request, device, form.cleaned_data["reason"])
+            self.log_change(request, device, f"{title}: {form.cleaned_data['reason']}")
+        self.message_user(request, f"{title}: done for {len(chosen)}.")
+        return None
+
+    def _page(self, request: HttpRequest, name: str, more: dict[str, Any], status: int) -> HttpResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.model._meta, **more}
+        return TemplateResponse(request, f"admin/devices/device/{name}.html", context, status=status)
+
+
+@admin.register(ClaimAttempt)
+class ClaimAttemptAdmin(ReadOnly, ModelAdmin):
+    """Why a claim was refused: the customer reads the reference aloud, here is the cause."""
+
+    list_display = ["reference", "created_at", "cause", "serial_number", "customer", "address"]
+    list_filter = ["cause"]
+    list_select_related = ["customer"]
+    search_fields = ["reference__iexact", "serial_number__iexact", "customer__email__istartswith"]
+    search_help_text = "The reference, the serial number as it was typed, or the begin of the customer's e-mail address"
+    paginator = EstimatedPaginator
+    show_full_result_count = False
+
+
+def _rotate(request: HttpRequest, device: Device, reason: str) -> None:
+    key = registry.rotate_key(device)
+    messages.warning(request, f"{device}: new key {key}. It is shown this once.")
+
+
+def _revoke(request: HttpRequest, device: Device, reason: str) -> None:
+    registry.revoke_keys(device)
+
+
+def _release(request: HttpRequest, device: Device, reason: str) -> None:
+    registry.release(device)
+
+
+def _download(text: str, name: str | None) -> HttpResponse:
+    """A file for the person who asked, which no cache keeps."""
+    answer = HttpResponse(text, content_type="text/csv; charset=ascii")
+    stem = slugify((name or "units").rsplit(".", 1)[0]) or "units"
+    answer["Content-Disposition"] = f'attachment; filename="{stem}.secrets.csv"'
+    answer["Cache-Control"] = "no-store"
+    return answer

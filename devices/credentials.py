@@ -1,0 +1,85 @@
+"""The two secrets of a unit, how they are made and how they are kept. Nothing here touches a row.
+
+A device key has 256 random bits, so a plain SHA-256 keeps it; a claim code is short enough to be typed, so it is kept
+under an HMAC with the site's secret (SECRET_KEY, then SECRET_KEY_FALLBACKS, so that codes printed on boxes outlive a
+rotation). Neither is stored, logged or shown again.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+
+from django.conf import settings
+
+CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that looks like another: no 0 O, 1 I L, U V
+CLAIM_CODE_LENGTH = 8
+SHORTEST_KEY = 20
+NOBODYS = "0" * 64  # the hash that no key and no code has
+_PAIRS = [first + second for first in CLAIM_ALPHABET for second in CLAIM_ALPHABET]
+
+
+def new_key() -> str:
+    """A device key: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def new_code() -> str:
+    """A claim code: 8 characters of 30 that nobody mixes up."""
+    return "".join(secrets.choice(CLAIM_ALPHABET) for _ in range(CLAIM_CODE_LENGTH))
+
+
+def hash_key(key: str) -> str:
+    """How a device key is kept."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def tidy_code(code: str) -> str:
+    """A claim code as people type it: capitals do not matter, nor do spaces and hyphens."""
+    return re.sub(r"[\s-]", "", code).upper()
+
+
+def peppers() -> list[str]:
+    """The site's secrets under which codes may be kept, the present one first."""
+    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+
+
+class CodeHasher:
+    """How claim codes are kept under one of the site's secrets; made once and used for a million codes."""
+
+    def __init__(self, pepper: str) -> None:
+        self._begun = hmac.new(f"devices.claim-code:{pepper}".encode(), digestmod=hashlib.sha256)
+
+    def __call__(self, serial: str, code: str) -> str:
+        begun = self._begun.copy()
+        begun.update(f"{serial}:{code}".encode("utf-8", "surrogatepass"))
+        return begun.hexdigest()
+
+
+def hash_code(serial: str, code: str, pepper: str | None = None) -> str:
+    """How a claim code is kept: bound to its serial number, so the same code on two boxes looks different."""
+    return CodeHasher(pepper or settings.SECRET_KEY)(serial, code)
+
+
+class Batch:
+    """Keys and codes for many units that can be said again as long as this object lives, and never afterwards.
+
+    Each is a keyed BLAKE2b (RFC 7693) of the serial number under 256 random bits that exist in memory only. So an
+    import can write the secrets of exactly those units that turned out to be new, without storing any of them.
+    """
+
+    def __init__(self) -> None:
+        self._seed = secrets.token_bytes(32)
+
+    def key(self, serial: str) -> str:
+        made = hashlib.blake2b(serial.encode(), key=self._seed, digest_size=32, person=b"key").digest()
+        return base64.urlsafe_b64encode(made)[:43].decode()
+
+    def code(self, serial: str) -> str:
+        made = hashlib.blake2b(serial.encode(), key=self._seed, digest_size=16, person=b"code").digest()
+        number, text = int.from_bytes(made, "big"), ""
+        for _ in range(CLAIM_CODE_LENGTH // 2):
+            number, pair = divmod(number, len(_PAIRS))
+            text += _PAIRS[pair]
+        return text

@@ -1,0 +1,200 @@
+"""The shadow documents of AWS IoT between wire and verbs: what a unit says in one, and what is answered.
+
+One shape behind three doors (HTTPS, MQTT, AWS IoT rule). Readings travel inside ``reported``: either as the list
+``readings`` in the words of POST /api/v1/readings, or, as Amazon's workshop does it, a plain number under a slot's ID
+(``{"state": {"reported": {"beans": 41}}}``). Readings go to record_reading and are not kept in the shadow.
+A plain number has no sequence of its own: AWS IoT's version stands in, and on our own doors the millisecond at which
+we heard it; because there a repeat cannot be told from a second use, a usage sensor must send ``readings``.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from devices import presence, serializers, shadow
+from devices.inventory import LARGEST_BATCH, Measurement, Outcome, record_reading
+from devices.measurements import LARGEST_SEQUENCE, shown
+from devices.models import Device, Door, Shadow
+
+READINGS = "readings"
+LONGEST_TOKEN = 64
+_KNOWN = {"state", "version", "clientToken"}
+
+
+class DocumentRefused(ValueError):
+    """A document that is no shadow update; the text says what to change."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One update in our words."""
+
+    desired: dict[str, Any] = field(default_factory=dict)
+    reported: dict[str, Any] = field(default_factory=dict)
+    readings: list[Any] = field(default_factory=list)
+    version: int | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of an update: the shadow as it is now, and the answer to each reading in order."""
+
+    row: Shadow
+    results: list[dict[str, Any]]
+    touched: bool
+
+
+def parse(body: Any) -> Said:
+    """An update as a unit sends it; raises DocumentRefused. Keys beside state, version, clientToken are refused."""
+    if not isinstance(body, dict) or not isinstance(body.get("state"), dict):
+        raise DocumentRefused('Send one JSON object: {"state": {"reported": {…}}}.')
+    if others := sorted(set(body) - _KNOWN):
+        raise DocumentRefused(f"'{shown(others[0])}' is not known here; send state, version and clientToken only.")
+    return _said(body)
+
+
+def parse_accepted(body: Any) -> Said:
+    """An update that AWS IoT has accepted and passes on: more keys, and always a version. Raises DocumentRefused."""
+    if not isinstance(body, dict) or not isinstance(body.get("state"), dict):
+        raise DocumentRefused("This is not a message of .../shadow/update/accepted.")
+    said = _said({key: body[key] for key in _KNOWN & set(body)})
+    if said.version is None:
+        raise DocumentRefused("version is missing; AWS IoT always sends it.")
+    return said
+
+
+def hear(device: Device, said: Said, heard_at: datetime, door: str) -> Heard:
+    """Record what a unit said on our own doors: readings first, then the shadow, in one transaction.
+
+    Idempotent as its parts are. Raises VersionConflict or ShadowRefused, and then nothing is recorded. A unit that
+    sends nothing but readings costs no write to the shadow.
+    """
+    with transaction.atomic():
+        reported, results = _take_readings(device, said, heard_at, int(heard_at.timestamp() * 1000), door)
+        presence.heard_from(device, heard_at)
+        row = shadow.read(device)
+        touched = bool(said.desired or reported) or row.door != door or not device.online
+        if touched:
+            patches = {"desired": said.desired, "reported": reported, "version": said.version}
+            row = shadow.update(device, **patches, door=door, again=not device.online)
+    return Heard(row, results, touched)
+
+
+def hear_accepted(device: Device, said: Said, heard_at: datetime) -> Heard:
+    """Record what AWS IoT accepted, in whatever order its messages come. What is desired there is not taken over: it
+    is either ours already or the unit's own wish, which it reports as well."""
+    assert said.version is not None
+    with transaction.atomic():
+        reported, results = _take_readings(device, said, heard_at, said.version, Door.AWS)
+        if reported or results:
+            presence.heard_from(device, heard_at)
+        row = shadow.read(device)
+        touched = bool(reported) or (bool(results) and row.door != Door.AWS)
+        if touched:
+            row = shadow.update(device, reported=reported, door=Door.AWS, mark=said.version)
+    return Heard(row, results, touched)
+
+
+def document(row: Shadow) -> dict[str, Any]:
+    """The whole shadow, as GET answers it."""
+    state: dict[str, Any] = {"desired": row.desired, "reported": row.reported, "delta": shadow.delta(row)}
+    return {"state": state, "version": row.version, "timestamp": int(row.changed_at.timestamp())}
+
+
+def accepted(said: Said, heard: Heard, heard_at: datetime) -> dict[str, Any]:
+    """AWS IoT's answer to an update (what was taken), with what became of each reading."""
+    state = {name: part for name in ("desired", "reported") if (part := getattr(said, name))}
+    answer = {"state": state, "version": heard.row.version, "timestamp": int(heard_at.timestamp())}
+    return answer | ({"results": heard.results} if heard.results else {}) | _echoed(said.token)
+
+
+def rejected(code: int, message: str, token: Any = None) -> dict[str, Any]:
+    """AWS IoT's answer to an update that was not taken."""
+    now = int(datetime.now(UTC).timestamp())
+    return {"code": code, "message": message, "timestamp": now} | _echoed(token if isinstance(token, str) else None)
+
+
+def _said(body: dict[str, Any]) -> Said:
+    state = body["state"]
+    if others := sorted(set(state) - {"desired", "reported"}):
+        raise DocumentRefused(f"'{shown(others[0])}' is not a part of a state; send desired and reported only.")
+    desired, reported = _part(state, "desired"), dict(_part(state, "reported"))
+    readings = reported.pop(READINGS, None)
+    readings = [] if readings is None else readings
+    if not isinstance(readings, list) or len(readings) > LARGEST_BATCH:
+        raise DocumentRefused(f"readings must be a list of at most {LARGEST_BATCH} readings.")
+    kept = shadow.plain(desired), shadow.plain(reported)
+    return Said(*kept, readings, _version(body.get("version")), _token(body.get("clientToken")))
+
+
+def _part(state: dict[str, Any], name: str) -> dict[str, Any]:
+    part = state.get(name)
+    if part is not None and not isinstance(part, dict):
+        raise DocumentRefused(f"{name} must be a JSON object.")
+    return part or {}
+
+
+def _version(raw: Any) -> int | None:
+    if raw is not None and (isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= LARGEST_SEQUENCE):
+        raise DocumentRefused("version must be a whole number, the one you last saw; or leave it out.")
+    return raw
+
+
+def _token(raw: Any) -> str | None:
+    if raw is not None and (not isinstance(raw, str) or len(raw) > LONGEST_TOKEN):
+        raise DocumentRefused(f"clientToken must be a text of at most {LONGEST_TOKEN} characters.")
+    return raw
+
+
+def _take_readings(
+    device: Device, said: Said, heard_at: datetime, sequence: int, door: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Record every reading of the update; what is left of ``reported`` without them, and the answers."""
+    plain = _plain_readings(device, said, sequence, door) if said.reported else {}
+    entries = [serializers.read(item) for item in said.readings] + list(plain.values())
+    outcomes = iter(_record(device, entries, heard_at))
+    results = [_answer(entry, item, outcomes) for entry, item in zip(entries, [*said.readings, *plain], strict=True)]
+    return {key: value for key, value in said.reported.items() if key not in plain}, results
+
+
+def _plain_readings(
+    device: Device, said: Said, sequence: int, door: str
+) -> dict[str, Measurement | serializers.Faults]:
+    """The workshop's shape: a number under the ID of one of the model's slots."""
+    numbers = {key: value for key, value in said.reported.items() if _is_number(value)}
+    if not numbers:
+        return {}
+    slots = {slot.slot_id: slot for slot in device.device_model.slots.filter(slot_id__in=list(numbers))}
+    found: dict[str, Measurement | serializers.Faults] = {}
+    for key, slot in slots.items():
+        if door != Door.AWS and not slot.reports_amount_left:
+            found[key] = [serializers.fault("sequence", f"'{key}' reports uses: send readings with a sequence.")]
+        else:
+            found[key] = Measurement(key, sequence, Decimal(str(numbers[key])))
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _record(device: Device, entries: list[Any], heard_at: datetime) -> list[Outcome]:
+    measured = [entry for entry in entries if isinstance(entry, Measurement)]
+    found: list[Outcome] = []
+    for start in range(0, len(measured), LARGEST_BATCH):
+        found += record_reading(device, measured[start : start + LARGEST_BATCH], heard_at)
+    return found
+
+
+def _answer(entry: Any, item: Any, outcomes: Any) -> dict[str, Any]:
+    if isinstance(entry, Measurement):
+        return serializers.answer(next(outcomes))
+    return serializers.refusal(item if isinstance(item, dict) else {"slot": item}, entry)
+
+
+def _echoed(token: str | None) -> dict[str, str]:
+    return {"clientToken": token} if token else {}

@@ -1,0 +1,56 @@
+"""The portal as it is, and beside it the floor: a bare Django view that inserts one row, with the same middleware.
+
+Served by granian like the portal itself, so both pay for the same server, settings and pool of connections.
+"""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+from django.conf import settings
+from django.db import models
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+from portal.urls import urlpatterns as portals
+from portal.wsgi import application as portal
+
+settings.DEVICE_REQUESTS_PER_MINUTE = 10**9
+settings.ROOT_URLCONF = "tests.bench.bare"
+TABLE = (
+    "CREATE TABLE bench_row (id bigserial PRIMARY KEY, device_id bigint NOT NULL, sequence bigint NOT NULL,"
+    " value numeric(12, 3) NOT NULL, heard_at timestamptz NOT NULL)"
+)
+
+
+class Row(models.Model):
+    """About what a reading is."""
+
+    device_id = models.BigIntegerField()
+    sequence = models.BigIntegerField()
+    value = models.DecimalField(max_digits=12, decimal_places=3)
+    heard_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "portal"
+        managed = False
+        db_table = "bench_row"
+
+    def __str__(self) -> str:
+        return str(self.sequence)
+
+
+@csrf_exempt
+def bare(request: HttpRequest) -> HttpResponse:
+    row = Row.objects.create(device_id=1, sequence=2, value=3, heard_at=timezone.now())
+    return JsonResponse({"id": row.pk}, status=201)
+
+
+urlpatterns = [path("bare", bare), *portals]
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Any:
+    return portal(environ, start_response)

@@ -1,0 +1,370 @@
+"""A factory's list goes in: all of it or nothing, again without change, secrets written once."""
+
+import csv
+import io
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+from django.test import override_settings
+
+from devices import credentials, factory, keys, registry
+from devices.factory import Imported, ImportRefused, Secret, import_units
+from devices.factory_lines import Fault
+from devices.models import Device
+from devices.secrets_file import SecretsFile
+
+HEADER = "serial,model,key,claim_code,mac,firmware\n"
+KEY = "a-key-that-the-factory-made-itself"
+OWN = f"CRM20-0101,CREMA-20,{KEY},abcd-2345,00:1a:2B:00:00:01,1.0.3\n"
+MADE = "CRM20-0102,CREMA-20,generate,generate,001A2B000002,1.0.3\n"
+
+
+class Sent(list[Secret]):
+    """What was generated, as it was handed out; `faults` as they were told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[Fault] = []
+
+
+def brought(text: str, sent: Sent | None = None) -> tuple[Imported, Sent]:
+    sent = Sent() if sent is None else sent
+    lines = io.StringIO(text, newline="")
+    return import_units(lines, on_fault=sent.faults.append, on_secrets=sent.extend), sent
+
+
+def refused(text: str) -> list[Fault]:
+    before = list(Device.objects.order_by("pk").values())
+    sent = Sent()
+    with pytest.raises(ImportRefused):
+        brought(text, sent)
+    assert list(Device.objects.order_by("pk").values()) == before, "all or nothing"
+    assert sent == [], "no secret of a unit that does not exist"
+    return sent.faults
+
+
+def test_what_the_factory_says_is_what_the_registry_holds(crema: Any, alice: Any) -> None:
+    done, sent = brought(HEADER + OWN)
+    assert (done, sent) == (Imported(listed=1, added=1, generated=0), [])
+    unit = Device.objects.get()
+    assert (unit.serial_number, unit.device_model, unit.name) == ("CRM20-0101", crema, "Crema 20")
+    assert (unit.mac_address, unit.firmware_version, unit.owner) == ("00:1A:2B:00:00:01", "1.0.3", None)
+    assert keys.authenticate("CRM20-0101", KEY) == unit
+    assert registry.claim(alice, "CRM20-0101", "ABCD2345").owner == alice
+
+
+def test_an_imported_unit_is_the_same_as_a_registered_one(crema: Any) -> None:
+    brought(HEADER + f"CRM20-0101,CREMA-20,{KEY},ABCD2345,,\n")
+    registered = registry.register("CRM20-0102", crema, key=KEY, claim_code="ABCD2345").device
+    imported = Device.objects.get(serial_number="CRM20-0101")
+    differ = {"id", "serial_number", "created_at", "claim_code_hash"}
+    plain = [{name: value for name, value in row.items() if name not in differ} for row in Device.objects.values()]
+    assert plain[0] == plain[1]
+    assert imported.claim_code_hash != registered.claim_code_hash
+
+
+def test_generated_secrets_are_handed_out_and_work(crema: Any, alice: Any) -> None:
+    done, [secret] = brought(HEADER + MADE)
+    assert done == Imported(1, 1, 1)
+    assert (secret.serial, secret.model, len(secret.key)) == ("CRM20-0102", "CREMA-20", 43)
+    assert set(secret.claim_code) <= set(credentials.CLAIM_ALPHABET)
+    assert len(secret.claim_code) == credentials.CLAIM_CODE_LENGTH
+    assert keys.authenticate("CRM20-0102", secret.key) is not None
+    assert registry.claim(alice, "CRM20-0102", secret.claim_code).owner == alice
+
+
+def test_what_the_factory_brought_itself_is_not_handed_out_again(crema: Any) -> None:
+    _, sent = brought(HEADER + OWN + f"CRM20-0103,CREMA-20,{KEY},generate,,\n")
+    assert [(secret.serial, secret.key, len(secret.claim_code)) for secret in sent] == [("CRM20-0103", "", 8)]
+
+
+def test_every_unit_and_every_list_has_secrets_of_its_own(crema: Any) -> None:
+    lines = [f"CRM20-{n:04},CREMA-20,generate,generate,,\n" for n in range(50)]
+    _, sent = brought(HEADER + "".join(lines))
+    assert len({secret.key for secret in sent}) == len({secret.claim_code for secret in sent}) == 50
+    Device.objects.all().delete()
+    _, again = brought(HEADER + "".join(lines))
+    assert not {secret.key for secret in sent} & {secret.key for secret in again}
+
+
+def test_the_same_list_again_changes_nothing_and_makes_no_key_anew(crema: Any) -> None:
+    brought(HEADER + OWN + MADE)
+    before = list(Device.objects.order_by("pk").values())
+    done, sent = brought(HEADER + OWN + MADE)
+    assert (done, sent) == (Imported(listed=2, added=0, generated=0), [])
+    assert list(Device.objects.order_by("pk").values()) == before
+
+
+def test_a_longer_list_adds_what_is_new_and_hands_out_only_that(crema: Any) -> None:
+    brought(HEADER + OWN + MADE)
+    done, sent = brought(HEADER + OWN + MADE + MADE.replace("0102", "0103").replace("02,1.0", "03,1.0"))
+    assert done == Imported(3, 1, 1)
+    assert [secret.serial for secret in sent] == ["CRM20-0103"]
+
+
+def test_the_list_stays_repeatable_when_life_has_gone_on(crema: Any, alice: Any, settings: Any) -> None:
+    brought(HEADER + OWN)
+    unit = registry.claim(alice, "CRM20-0101", "ABCD2345")
+    registry.rotate_key(unit)
+    registry.rename(unit, "Kitchen")
+    Device.objects.update(firmware_version="2.0.0")
+    before = Device.objects.values().get()
+    with override_settings(SECRET_KEY="a new one", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert brought(HEADER + OWN)[0] == Imported(1, 0, 0)
+    assert Device.objects.values().get() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (OWN.replace("CREMA-20", "MILL-1"), "model"),
+        (OWN.replace(KEY, "another-key-of-the-factory"), "key"),
+        (OWN.replace("abcd-2345", "WXYZ2345"), "claim_code"),
+        (OWN.replace("00:01", "00:09"), "mac"),
+    ],
+)
+def test_a_unit_that_is_registered_otherwise_stops_the_list(crema: Any, line: str, field: str) -> None:
+    type(crema).objects.create(
+        model_id="MILL-1", name="Mill", manufacturer="Nordkap Home", description="By Nordkap Home"
+    )
+    brought(HEADER + OWN)
+    [fault] = refused(HEADER + MADE + line)
+    assert (fault.line, fault.field) == (3, field)
+    assert "CRM20-0101 is registered already" in fault.reason
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "because"),
+    [
+        ("a b,CREMA-20,generate,generate,,", "serial", "1 to 64"),
+        (",CREMA-20,generate,generate,,", "serial", "1 to 64"),
+        ("a\x00b,CREMA-20,generate,generate,,", "serial", "1 to 64"),
+        ("é1,CREMA-20,generate,generate,,", "serial", "1 to 64"),
+        ("A1,NO-SUCH,generate,generate,,", "model", "NO-SUCH"),
+        ("A1,CREMA-20,short,generate,,", "key", "20 to 256"),
+        ("A1,CREMA-20,,generate,,", "key", "generate"),
+        ("A1,CREMA-20,a key with spaces in its middle,generate,,", "key", "printable"),
+        ("A1,CREMA-20,generate,ABC,,", "claim_code", "8 to 32"),
+        ("A1,CREMA-20,generate,,,", "claim_code", "generate"),
+        ("A1,CREMA-20,generate,ÄÖÜ23456,,", "claim_code", "8 to 32"),
+        ("A1,CREMA-20,generate,generate,00:1A:2B:00:00,", "mac", "12 hex"),
+        ("A1,CREMA-20,generate,generate,,back\\slash", "firmware", "printable"),
+        ("A1,CREMA-20,generate,generate,,tab\there", "firmware", "printable"),
+        ("A1,CREMA-20,generate,generate,", "", "5 columns"),
+        ('A1,CREMA-20,"generate,generate,,', "", "not CSV"),
+        ("\udc80,CREMA-20,generate,generate,,", "serial", "1 to 64"),
+    ],
+)
+def test_a_line_that_cannot_be_taken_is_named(crema: Any, line: str, field: str, because: str) -> None:
+    fault = refused(f"{HEADER}{OWN}{line}\n")[0]
+    assert (fault.line, fault.field) == (3, field)
+    assert because in fault.reason
+
+
+def test_all_faults_are_told_at_once_and_no_secret_among_them(crema: Any) -> None:
+    secret = "short-secret"
+    faults = refused(f"{HEADER}A1,NO,{secret},x,,\nA2,CREMA-20,generate,generate,zz,\n{OWN}{OWN}")
+    assert [(fault.line, fault.field) for fault in faults] == [
+        (2, "model"),
+        (2, "key"),
+        (2, "claim_code"),
+        (3, "mac"),
+        (5, "serial"),
+        (5, "mac"),
+    ]
+    assert "stands in line 4 already" in faults[4].reason
+    assert not any(secret in fault.reason for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("header", "because"),
+    [
+        ("", "no serial"),
+        ("serial,model,key\n", "no claim_code"),
+        ("serial,model,key,claim_code,colour\n", "colour"),
+        ("serial,model,key,claim_code,key\n", "key"),
+    ],
+)
+def test_a_list_must_say_what_its_columns_are(crema: Any, header: str, because: str) -> None:
+    [fault] = refused(header + OWN)
+    assert fault.line == 1
+    assert because in fault.reason
+
+
+@pytest.mark.parametrize("header", ["Claim Code,MODEL,Serial,key\n", "claim_code,model,serial,key\r\n"])
+def test_columns_may_stand_in_any_order(crema: Any, header: str) -> None:
+    brought(f"{header}ABCD2345,CREMA-20,CRM20-0101,{KEY}\n\n")
+    unit = Device.objects.get()
+    assert (unit.serial_number, unit.mac_address, unit.firmware_version) == ("CRM20-0101", "", "")
+
+
+def test_when_the_secrets_cannot_be_kept_there_are_no_units(crema: Any) -> None:
+    def disk_full(_: Any) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        import_units(io.StringIO(HEADER + MADE), on_fault=print, on_secrets=disk_full)
+    assert not Device.objects.exists()
+
+
+def test_the_database_never_sees_a_secret(crema: Any) -> None:
+    seen: list[str] = []
+
+    def spy(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        seen.append(f"{sql} {params}")
+        return execute(sql, params, many, context)
+
+    held: list[str] = []
+
+    def look(secrets: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT array_agg(factory_list::text)::text FROM factory_list")
+            held.append(cursor.fetchone()[0])
+        sent.extend(secrets)
+
+    sent = Sent()
+    with connection.execute_wrapper(spy):
+        import_units(io.StringIO(HEADER + OWN + MADE), on_fault=print, on_secrets=look)
+    for secret in (KEY, "ABCD2345", sent[0].key, sent[0].claim_code):
+        assert not any(secret in text for text in seen + held)
+    assert "CRM20-0102" in held[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_list_at_a_time(crema: Any) -> None:
+    """A second list is asked to wait, so the same list twice at once cannot make two keys for one unit."""
+    from threading import Thread
+
+    refusals: list[str] = []
+
+    def another() -> None:
+        try:
+            brought(HEADER + MADE)
+        except ImportRefused as refusal:
+            refusals.append(str(refusal))
+        finally:
+            connection.close()
+
+    def meanwhile(secrets: Any) -> None:
+        thread = Thread(target=another)
+        thread.start()
+        thread.join()
+        list(secrets)
+
+    import_units(io.StringIO(HEADER + MADE), on_fault=print, on_secrets=meanwhile)
+    assert refusals == ["Another list is being imported. Please try again when that is done."]
+    assert Device.objects.count() == 1
+    assert brought(HEADER + MADE)[0] == Imported(1, 0, 0)
+
+
+def listed(folder: Path, text: str) -> Path:
+    path = folder / "units.csv"
+    path.write_text(text)
+    return path
+
+
+def test_the_command_writes_secrets_for_the_owner_of_the_file_alone(crema: Any, tmp_path: Path) -> None:
+    path, out = listed(tmp_path, "\ufeff" + HEADER + OWN + MADE), io.StringIO()
+    call_command("import_devices", path, secrets=tmp_path / "keys.csv", stdout=out)
+    assert "2 units listed: 2 new, 0 there before." in out.getvalue()
+    assert stat.S_IMODE((tmp_path / "keys.csv").stat().st_mode) == 0o600
+    [row] = csv.DictReader((tmp_path / "keys.csv").open())
+    assert keys.authenticate("CRM20-0102", row["key"]) is not None
+    assert row["key"] not in out.getvalue()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["keys.csv", "units.csv"]
+
+
+def test_the_command_again_leaves_the_keys_and_makes_no_file(crema: Any, tmp_path: Path) -> None:
+    path, out = listed(tmp_path, HEADER + MADE), io.StringIO()
+    call_command("import_devices", path, stdout=out)
+    call_command("import_devices", path, stdout=out)
+    assert "1 units listed: 0 new, 1 there before." in out.getvalue()
+    assert len([file for file in tmp_path.iterdir() if ".secrets-" in file.name]) == 1
+
+
+def test_the_command_never_writes_over_keys(crema: Any, tmp_path: Path) -> None:
+    path = listed(tmp_path, HEADER + MADE)
+    (tmp_path / "keys.csv").write_text("the keys of yesterday")
+    with pytest.raises(CommandError, match=r"keys\.csv"):
+        call_command("import_devices", path, secrets=tmp_path / "keys.csv")
+    assert (tmp_path / "keys.csv").read_text() == "the keys of yesterday"
+    assert not Device.objects.exists()
+
+
+def test_cut_short_right_after_the_commit_the_keys_are_on_the_disk(
+    crema: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def power_cut(_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SecretsFile, "keep", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("import_devices", listed(tmp_path, HEADER + MADE), secrets=tmp_path / "keys.csv")
+    [row] = csv.DictReader((tmp_path / "keys.csv.part").open())
+    assert keys.authenticate("CRM20-0102", row["key"]) is not None
+    assert stat.S_IMODE((tmp_path / "keys.csv.part").stat().st_mode) == 0o600
+
+
+def test_when_nobody_knows_whether_the_commit_happened_the_keys_are_kept(
+    crema: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def broken(*args: Any, on_secrets: Any, **_: Any) -> None:
+        on_secrets([Secret("CRM20-0102", "CREMA-20", "a-key", "ABCD2345")])
+        raise OperationalError("server closed the connection unexpectedly\n")
+
+    monkeypatch.setattr("devices.management.commands.import_devices.import_units", broken)
+    with pytest.raises(CommandError, match=r"keys\.csv\.part are the right ones"):
+        call_command("import_devices", listed(tmp_path, HEADER + MADE), secrets=tmp_path / "keys.csv")
+    assert "a-key" in (tmp_path / "keys.csv.part").read_text()
+
+
+def test_the_command_lists_faults_by_line_in_a_file(crema: Any, tmp_path: Path) -> None:
+    path = listed(tmp_path, f"{HEADER}{MADE}A1,NO-SUCH,generate,generate,,\nA2,CREMA-20,x,generate,,\n")
+    with pytest.raises(CommandError, match=r"2 faults.*units\.csv\.errors\.csv"):
+        call_command("import_devices", path)
+    rows = list(csv.DictReader((tmp_path / "units.csv.errors.csv").open()))
+    assert [(row["line"], row["field"]) for row in rows] == [("3", "model"), ("4", "key")]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["units.csv", "units.csv.errors.csv"]
+    call_command("import_devices", listed(tmp_path, HEADER + MADE), secrets=tmp_path / "keys.csv", stdout=io.StringIO())
+    assert not (tmp_path / "units.csv.errors.csv").exists(), "faults of an earlier run mislead"
+
+
+def test_a_missing_list_is_said_in_one_sentence(db: None, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("import_devices", tmp_path / "nowhere.csv")
+
+
+def test_the_bar_is_for_terminals(tmp_path: Path) -> None:
+    from devices.management.commands.import_devices import ProgressBar
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    path, terminal, pipe = listed(tmp_path, HEADER + OWN), Terminal(), io.StringIO()
+    with open(path) as lines:
+        lines.read()
+        ProgressBar(lines, terminal).show("reading", 1000)
+        ProgressBar(lines, pipe).show("reading", 1000)
+    assert "100%  reading, 1,000 units" in terminal.getvalue()
+    assert pipe.getvalue() == ""
+
+
+def test_a_list_longer_than_a_block_is_whole(crema: Any) -> None:
+    count = factory.BLOCK * 2 + 7
+    lines = "".join(f"CRM20-{n:06},CREMA-20,generate,generate,,\n" for n in range(count))
+    stages: list[str] = []
+    sent = Sent()
+    done = import_units(
+        io.StringIO(HEADER + lines),
+        on_fault=sent.faults.append,
+        on_secrets=sent.extend,
+        progress=lambda stage, _: stages.append(stage),
+    )
+    assert done == Imported(count, count, count)
+    assert [secret.serial for secret in sent] == [f"CRM20-{n:06}" for n in range(count)]
+    assert stages == ["reading", "reading", "checking", "entering", "secrets"]

@@ -1,0 +1,145 @@
+"""The bridge as a process of its own, killed in the middle of its work; and with certificates on both sides."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from django.conf import settings
+from django.db import connection
+
+from devices.models import Device, Reading
+from devices.mqtt import Bridge, Options
+from tests.devices.broker import Broker, Thing, needs_broker, until
+
+pytestmark = needs_broker
+ROOT = Path(__file__).resolve().parents[2]
+READINGS = 300
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path / "broker").start()
+    yield broker
+    broker.stop()
+
+
+class Process:
+    """`manage.py mqtt_bridge` on the test's database."""
+
+    def __init__(self, broker: Broker, folder: Path) -> None:
+        self.log = folder / "bridge.log"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        environment = clean | {
+            "PGDATABASE": str(connection.settings_dict["NAME"]),
+            "EMBEDDED": "1",
+            "LOG_LEVEL": "INFO",
+        }
+        environment["DATA_DIR"] = str(settings.DATA_DIR)
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "mqtt_bridge", "--url", broker.url, "--client-id", "the-bridge"],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(timeout=20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_killed_in_the_middle_it_loses_nothing_and_records_nothing_twice(
+    machine: Device, broker: Broker, tmp_path: Path
+) -> None:
+    first = Process(broker, tmp_path)
+    until(lambda: "connected as the-bridge" in first.said(), "the bridge to connect", 30)
+    thing = Thing(broker.port, "CRM20-0001")
+    for sequence in range(READINGS):
+        body = {"state": {"reported": {"readings": [{"slot": "beans", "sequence": sequence, "value": sequence % 101}]}}}
+        thing.client.publish(thing.prefix + "update", json.dumps(body), qos=1)
+    until(lambda: Reading.objects.count() > 10, "some readings", 20)
+    assert first.end(signal.SIGKILL) == -signal.SIGKILL
+    stopped_at = Reading.objects.count()
+    assert stopped_at < READINGS, "it was killed too late for this test to mean anything"
+    second = Process(broker, tmp_path)
+    until(lambda: Reading.objects.count() == READINGS, "all of them", 40)
+    assert sorted(Reading.objects.values_list("sequence", flat=True)) == list(range(READINGS))
+    assert second.end(signal.SIGTERM) == 0
+    assert "the session goes on" in second.said()
+    thing.leave()
+
+
+class Certificates:
+    """An authority of the test's own, and what it signed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.key = folder, ec.generate_private_key(ec.SECP256R1())
+        self.name = _name("The test's authority")
+        authority = self._signed(self.name, self.key, x509.BasicConstraints(ca=True, path_length=None), [])
+        self.authority = self._write("ca.pem", authority.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str) -> tuple[str, str]:
+        """Paths of certificate and key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        basic = x509.BasicConstraints(ca=False, path_length=None)
+        certificate = self._signed(_name(name), key, basic, [here])
+        plain = serialization.NoEncryption()
+        packed = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        written = self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
+        return written, self._write(f"{name}.key", packed)
+
+    def _signed(self, name: x509.Name, key: Any, basic: Any, more: list[Any]) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(self.name).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(hours=1))
+        builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(basic, critical=True)
+        for extension in more:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def _write(self, name: str, content: bytes) -> str:
+        (self.folder / name).write_bytes(content)
+        return str(self.folder / name)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def test_certificates_on_both_sides(machine: Device, tmp_path: Path) -> None:
+    made = Certificates(tmp_path)
+    certificate, key = made.issue("broker")
+    demands = f"cafile {made.authority}\ncertfile {certificate}\nkeyfile {key}\nrequire_certificate true"
+    broker = Broker(tmp_path / "secure", f"allow_anonymous true\n{demands}").start()
+    ours, our_key = made.issue("bridge")
+    url = f"mqtts://127.0.0.1:{broker.port}"
+    stranger = Bridge(Options(url, client_id="stranger", ca=made.authority))
+    stranger.start()
+    bridge = Bridge(Options(url, ca=made.authority, certificate=ours, key=our_key))
+    bridge.start()
+    until(bridge.connected.is_set, "the bridge to connect")
+    its, its_key = made.issue("CRM20-0001")
+    thing = Thing(broker.port, "CRM20-0001", ca_certs=made.authority, certfile=its, keyfile=its_key)
+    thing.say("update", {"state": {"reported": {"readings": [{"slot": "beans", "sequence": 1, "value": 5}]}}})
+    thing.heard("update/accepted", lambda: bridge.step(0.05))
+    assert not stranger.connected.is_set(), "without a certificate nobody enters"
+    for each in (thing.leave, bridge.stop, stranger.stop, broker.stop):
+        each()
