@@ -25,6 +25,7 @@ __all__ = ["LARGEST_BATCH", "Measurement", "Outcome", "record_reading"]
 
 LARGEST_BATCH = 1000
 _STORE = "SELECT * FROM devices_record_readings(%s, %s, %s, %s, %s, %s, %s, %s)"
+_ARRAY = "{{{}}}".format  # PostgreSQL's own notation
 
 
 class Stored(NamedTuple):
@@ -82,17 +83,17 @@ def _judge(measurement: Measurement, slots: dict[str, Slot], heard_at: datetime)
 
 def _store(device: Device, entries: Sequence[Accepted], heard_at: datetime) -> list[Stored]:
     """What is new goes to the history and moves the state, under the locks of the Inventory rows concerned."""
-    columns = (
-        [entry.slot.pk for entry in entries],
-        [entry.slot.reports_amount_left for entry in entries],
-        [entry.epoch for entry in entries],
-        [entry.sequence for entry in entries],
-        [entry.value for entry in entries],
-        [entry.measured_at for entry in entries],
-    )
+    columns = zip(*map(_columns, entries), strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(_STORE, [device.pk, heard_at, *columns])
+        cursor.execute(_STORE, [device.pk, heard_at, *(_ARRAY(",".join(column)) for column in columns)])
         return [Stored(*row) for row in cursor.fetchall()]
+
+
+def _columns(entry: Accepted) -> tuple[str, ...]:
+    """One entry as the texts of its columns: only numbers, times and a flag, and quicker than the driver's own lists."""
+    slot, is_level = entry.slot, "t" if entry.slot.reports_amount_left else "f"
+    numbers = str(entry.epoch), str(entry.sequence), str(entry.value)
+    return str(slot.pk), is_level, *numbers, entry.measured_at.isoformat()
 
 
 def _changes(device: Device, entries: Sequence[Accepted], stored: Sequence[Stored]) -> list[InventoryChange]:

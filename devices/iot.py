@@ -22,7 +22,7 @@ from devices.models import SERIAL_PATTERN, Device, Door
 
 log = logging.getLogger(__name__)
 
-SECONDS = 5  # for one answer
+SECONDS = 3  # to connect, and again for an answer
 _CONFIG = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1})
 _DESTINATION = re.compile(
     r"arn:aws[a-z-]*:iot:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):ruledestination/http/[\w-]+"
@@ -68,16 +68,21 @@ def confirm_destination(body: Any) -> None:
         raise IotUnavailable(f"AWS IoT answered {status} to the confirmation.")
 
 
-def talk_back(limit: int = 100) -> int:
+def talk_back(limit: int = 10) -> int:
     """Tell things behind AWS IoT what is desired of them; how many were told.
 
     On the wire, no transaction open. Each row is claimed, told and settled by itself; a failure is postponed. Repeating
-    is harmless: the whole difference to what AWS took last is sent, and sending it twice changes nothing there.
+    is harmless: the whole difference to what AWS took last is sent, and sending it twice changes nothing there. Few are
+    claimed at once, so that even slow answers come within the lease; where all of them fail, the rest waits for the
+    next ring.
     """
     told = 0
     while entries := talkback.claim(Door.AWS, limit):
         client = data_client()
-        told += sum([_tell(client, entry) for entry in entries])
+        taken = sum([_tell(client, entry) for entry in entries])
+        told += taken
+        if not taken:
+            break
     return told
 
 
@@ -106,7 +111,7 @@ def _tell(client: BaseClient, entry: talkback.Claimed) -> bool:
         talkback.postpone(entry, _reason(error))
         return False
     talkback.settle(entry, told=desired)
-    return bool(patch)
+    return True
 
 
 def _removed(before: dict[str, Any], desired: dict[str, Any]) -> dict[str, Any]:

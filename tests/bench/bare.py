@@ -11,11 +11,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 from django.conf import settings
 from django.db import models
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from portal.urls import urlpatterns as portals
 from portal.wsgi import application as portal
 
 settings.DEVICE_REQUESTS_PER_MINUTE = 10**9
@@ -49,7 +48,7 @@ def bare(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"id": row.pk}, status=201)
 
 
-urlpatterns = [path("bare", bare), *portals]
+urlpatterns = [path("bare", bare), path("", include("portal.urls"))]
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:

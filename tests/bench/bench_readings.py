@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,13 @@ def request(address: str, body: bytes, unit: tuple[str, str] | None = None) -> b
     lines = [f"POST {address} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
     lines.append(f"Content-Length: {len(body)}")
     if unit:
-        lines.append(f"Authorization: Basic {base64.b64encode(':'.join(unit).encode()).decode()}")
+        lines.append(credentials(*unit))
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@cache
+def credentials(serial: str, key: str) -> str:
+    return f"Authorization: Basic {base64.b64encode(f'{serial}:{key}'.encode()).decode()}"
 
 
 async def rate(port: int, body: Bodies, seconds: float) -> float:

@@ -6,13 +6,13 @@ import pytest
 from django.core.cache import cache
 
 from devices import throttles
-from devices.signals import endpoint_changed, inventory_changed
+from devices.signals import doorbell_pressed, endpoint_changed, inventory_changed
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: Any) -> None:
     """Only the test's own receivers hear the registry."""
-    for signal in (inventory_changed, endpoint_changed):
+    for signal in (inventory_changed, endpoint_changed, doorbell_pressed):
         monkeypatch.setattr(signal, "receivers", [])
 
 

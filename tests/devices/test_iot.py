@@ -278,6 +278,18 @@ def test_a_thing_that_aws_does_not_know_is_tried_again_later(machine: Device, aw
     assert row.lease is None
 
 
+def test_when_aws_is_away_the_others_are_not_tried_in_vain(crema: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for number in range(15):
+        device = registry.register(f"CRM20-1{number:03}", crema).device
+        shadow.update(device, desired={"powerState": "OFF"}, door=Door.AWS)
+    assert tasks.talk_back() == 0
+    tried = Shadow.objects.filter(attempts=1)
+    assert tried.count() == 10
+    assert {row.error for row in tried} == {"AWS IoT: EndpointConnectionError"}
+    assert Shadow.objects.filter(attempts=0, lease=None).count() == 5
+
+
 def test_nothing_is_on_the_wire_inside_the_callers_transaction(
     machine: Device, monkeypatch: Any, django_capture_on_commit_callbacks: Any
 ) -> None:

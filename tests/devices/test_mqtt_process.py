@@ -124,11 +124,28 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def test_certificates_on_both_sides(machine: Device, tmp_path: Path) -> None:
+ACCESS = """
+user bridge
+topic readwrite $aws/things/+/shadow/#
+pattern readwrite $aws/things/%u/shadow/#
+"""
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[Broker, Certificates]]:
+    """A broker that asks for certificates and lets each thing near its own shadow only: the README's advice."""
     made = Certificates(tmp_path)
     certificate, key = made.issue("broker")
-    demands = f"cafile {made.authority}\ncertfile {certificate}\nkeyfile {key}\nrequire_certificate true"
-    broker = Broker(tmp_path / "secure", f"allow_anonymous true\n{demands}").start()
+    (tmp_path / "access").write_text(ACCESS)
+    demands = ["allow_anonymous false", f"cafile {made.authority}", f"certfile {certificate}", f"keyfile {key}"]
+    demands += ["require_certificate true", "use_identity_as_username true", f"acl_file {tmp_path / 'access'}"]
+    broker = Broker(tmp_path / "secure", "\n".join(demands)).start()
+    yield broker, made
+    broker.stop()
+
+
+def test_certificates_on_both_sides(machine: Device, secure: tuple[Broker, Certificates]) -> None:
+    broker, made = secure
     ours, our_key = made.issue("bridge")
     url = f"mqtts://127.0.0.1:{broker.port}"
     stranger = Bridge(Options(url, client_id="stranger", ca=made.authority))
@@ -138,8 +155,12 @@ def test_certificates_on_both_sides(machine: Device, tmp_path: Path) -> None:
     until(bridge.connected.is_set, "the bridge to connect")
     its, its_key = made.issue("CRM20-0001")
     thing = Thing(broker.port, "CRM20-0001", ca_certs=made.authority, certfile=its, keyfile=its_key)
-    thing.say("update", {"state": {"reported": {"readings": [{"slot": "beans", "sequence": 1, "value": 5}]}}})
+    said = {"state": {"reported": {"readings": [{"slot": "beans", "sequence": 1, "value": 5}]}}}
+    thing.say("update", said)
     thing.heard("update/accepted", lambda: bridge.step(0.05))
+    thing.client.publish("$aws/things/CRM20-0002/shadow/update", json.dumps(said), qos=1)
+    assert not bridge.step(0.5)
+    assert bridge.counts["heard"] == 1, "a thing speaks for itself only"
     assert not stranger.connected.is_set(), "without a certificate nobody enters"
-    for each in (thing.leave, bridge.stop, stranger.stop, broker.stop):
+    for each in (thing.leave, bridge.stop, stranger.stop):
         each()
