@@ -121,6 +121,7 @@ def _prepare(cursor: Any) -> None:
     if not cursor.fetchone()[0]:
         raise ImportRefused("Another list is being imported. Please try again when that is done.")
     cursor.execute("SET LOCAL work_mem = '64MB'")
+    cursor.execute("SET LOCAL statement_timeout = 0")  # a long list may take longer than a web page's statement
     cursor.execute("DROP TABLE IF EXISTS pg_temp.factory_list")
     cursor.execute(_STAGE)
 

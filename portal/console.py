@@ -13,6 +13,11 @@ ROOMS: dict[str, list[tuple[str, str, str]]] = {  # title → (words, icon, app_
         ("Readings", "show_chart", "devices_reading"),
         ("Models", "category", "devices_devicemodel"),
         ("Slots", "grid_view", "devices_slot"),
+        ("Publications", "publish", "devices_revision"),
+        ("Marketplaces", "public", "devices_marketplace"),
+        ("Refused claims", "help", "devices_claimattempt"),
+        ("Shadows", "contrast", "devices_shadow"),
+        ("Device events", "notifications_active", "devices_deviceevent"),
     ],
     "Alexa": [
         ("Links", "link", "skill_alexagrant"),
