@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 export EMBEDDED ?= 1
 
-.PHONY: help run test check bench screenshots manage clean clean-all
+.PHONY: help run test check bench faults screenshots manage clean clean-all
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -21,8 +21,8 @@ $(VENV)/installed: requirements.txt
 run: $(VENV)/installed ## The whole portal with the sandbox that plays Amazon, on this machine
 	@exec $(BIN)/python -m portal.supervisor run --under-make
 
-test: $(VENV)/installed ## All tests, on an embedded PostgreSQL of their own
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+test: $(VENV)/installed ## All tests but those of make faults, on an embedded PostgreSQL of their own
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/faults $(ARGS)
 
 check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, deployment
 	$(BIN)/ruff check .
@@ -33,7 +33,10 @@ check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, depl
 	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
 
 bench: $(VENV)/installed ## Speeds and memory beside a floor measured in the same run (needs nginx)
-	@$(BIN)/python -m tests.bench.bench_delivery $(ARGS)
+	@for bench in delivery readings import; do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
+
+faults: $(VENV)/installed ## Real processes killed on purpose: workers, the web, the bridge
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults $(ARGS)
 
 screenshots: $(VENV)/installed ## New pictures for the README
 	@mkdir -p .data/screenshots && SCREENSHOTS=.data/screenshots $(BIN)/python -m pytest -q tests/browser && \
