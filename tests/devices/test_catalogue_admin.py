@@ -79,7 +79,10 @@ def test_from_draft_to_live(staff: Client, crema: DeviceModel, machine: Device) 
     seen = re.search(r'name="seen" value="(\w{64})"', shown)
     assert seen
     form = {"seen": seen[1], "reason": "Names for Germany"}
-    assert "1 owned device(s) of 1 customer(s) are told" in staff.post(page("publish", crema), form, follow=True).content.decode()
+    assert (
+        "1 owned device(s) of 1 customer(s) are told"
+        in staff.post(page("publish", crema), form, follow=True).content.decode()
+    )
     crema.refresh_from_db()
     assert catalogue.live(crema) == CREMA
     assert "Names for Germany" in LogEntry.objects.get().change_message
