@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from notifications import certificates, doorbell, drs, orders, sns, topics
+from notifications import certificates, doorbell, drs, ledger, sns, topics
 from notifications.models import Message, Topic
 
 log = logging.getLogger(__name__)
@@ -150,13 +150,13 @@ def _process_drs(message: Message) -> None:
     try:
         said = drs.parse(message.text, message.attributes)
     except drs.Unreadable as problem:
-        orders.forget(message)
+        ledger.forget(message)
         message.settle(Message.State.QUARANTINED, str(problem))
         return
-    row = orders.keep(message, said)
+    row = ledger.keep(message, said)
     if row.contradicted:
-        message.settle(Message.State.QUARANTINED, orders.TWINS.format(said.notification_id))
-    elif said.type in drs.ABOUT_ORDERS:
+        message.settle(Message.State.QUARANTINED, ledger.TWINS.format(said.notification_id))
+    elif said.type in drs.ABOUT_ORDERS + drs.ABOUT_DEVICES:
         message.settle(Message.State.DONE, " ".join(said.remarks))
     else:
         message.settle(Message.State.UNUSED, f"Nothing here uses {said.type} yet.")

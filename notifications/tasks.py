@@ -5,7 +5,7 @@ import time
 from celery import shared_task
 
 from notifications import doorbell, inbox
-from notifications.models import Order
+from notifications.models import DrsRegistration, Order
 
 SLICE = 30.0  # seconds; then let others have the worker
 
@@ -24,5 +24,5 @@ def process() -> int:
 
 @shared_task(name="notifications.find_devices", ignore_result=True)
 def find_devices() -> int:
-    """Give orders the devices that were registered after them."""
-    return Order.objects.find_devices()
+    """Give orders and Dash registrations the devices that were registered after them."""
+    return Order.objects.find_devices() + DrsRegistration.objects.find_devices()

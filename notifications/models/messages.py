@@ -1,0 +1,115 @@
+"""SNS messages, verified and kept. How one comes and what is done with it: `inbox.py`."""
+
+import json
+from typing import Self
+
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.db import connection, models
+from django.db.models import Q
+from django.db.models.expressions import DatabaseDefault
+from django.db.models.functions import Now
+
+from notifications.models.topics import Topic
+
+
+def _keys() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.TOKEN_KEYS])
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    """Questions to the inbox."""
+
+    def due(self) -> Self:
+        """What waits and whose time has come, oldest first, by the database's clock."""
+        return self.filter(due_at__lte=Now()).order_by("due_at", "id")
+
+    def insert_once(self, message: "Message") -> bool:
+        """Store it unless this topic's message is there already; True when it was new. One statement."""
+        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
+        values = [field.pre_save(message, True) for field in fields]
+        marks = ["DEFAULT" if isinstance(value, DatabaseDefault) else "%s" for value in values]
+        sent = [field.get_db_prep_save(value, connection) for field, value in zip(fields, values, strict=True)]
+        columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {connection.ops.quote_name(self.model._meta.db_table)} ({columns}) "  # noqa: S608 (our own names)
+                f"VALUES ({', '.join(marks)}) ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id",
+                [value for value, mark in zip(sent, marks, strict=True) if mark == "%s"],
+            )
+            row = cursor.fetchone()
+        message.pk = row[0] if row else None
+        return row is not None
+
+
+class Message(models.Model):
+    """One SNS message, verified and kept. `due_at` is when it will be looked at; NULL when there is nothing to do."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        DONE = "done", "done"
+        UNUSED = "unused", "not yet used"
+        HELD = "held", "held for a person"
+        QUARANTINED = "quarantined", "not understood"
+
+    class Kind(models.TextChoices):
+        NOTIFICATION = "Notification", "Notification"
+        CONFIRMATION = "SubscriptionConfirmation", "Subscription confirmation"
+        UNSUBSCRIBE = "UnsubscribeConfirmation", "Unsubscribe confirmation"
+
+    topic = models.ForeignKey(Topic, on_delete=models.PROTECT, related_name="messages", db_index=False)
+    message_id = models.CharField("message ID", max_length=36)
+    kind = models.CharField(max_length=24, choices=Kind.choices)
+    subject = models.TextField(blank=True)
+    sent_at = models.DateTimeField(help_text="The Timestamp that Amazon signed.")
+    received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
+    body = models.TextField(help_text="The message with its links and token masked.")
+    sealed = models.BinaryField(
+        null=True, help_text="Token and SubscribeURL, encrypted, until they are of no more use."
+    )
+    verdicts = models.JSONField(
+        default=dict, help_text="What the checks found, since a masked body cannot be verified again."
+    )
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
+    reason = models.TextField(blank=True, help_text="Why it is where it is.")
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, help_text="What went wrong the last time.")
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        permissions = [("replay_message", "Can have a message processed again")]
+        constraints = [models.UniqueConstraint(fields=["message_id", "topic"], name="message_stored_once")]
+        indexes = [
+            models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="message_due"),
+            models.Index(fields=["-received_at"], name="message_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.message_id
+
+    @property
+    def text(self) -> str:
+        """The published text, as Amazon signed it."""
+        return str(json.loads(self.body)["Message"])
+
+    @property
+    def attributes(self) -> object:
+        """MessageAttributes: not signed, a hint at best."""
+        return json.loads(self.body).get("MessageAttributes")
+
+    def seal(self, secrets: dict[str, str]) -> None:
+        self.sealed = _keys().encrypt(json.dumps(secrets).encode()) if secrets else None
+
+    def unseal(self) -> dict[str, str]:
+        """Token and SubscribeURL, or nothing once they were forgotten."""
+        opened: dict[str, str] = json.loads(_keys().decrypt(bytes(self.sealed))) if self.sealed else {}
+        return opened
+
+    def settle(self, state: State, reason: str = "") -> None:
+        """Nothing more to do: say why, and forget what was secret unless a person may still need it."""
+        self.state, self.reason, self.error, self.due_at = state, reason, "", None
+        if state != self.State.HELD:
+            self.sealed = None
+        self.save(update_fields=["state", "reason", "error", "due_at", "sealed"])
