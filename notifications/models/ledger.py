@@ -32,6 +32,7 @@ class Notification(models.Model):
 
     class Meta:
         ordering = ["notified_at", "notification_id"]
+        permissions = [("rebuild_notification", "Can have orders and registrations derived again")]
 
     def __str__(self) -> str:
         return self.notification_id

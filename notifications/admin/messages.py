@@ -1,4 +1,4 @@
-"""Staff's view of what SNS told us. Ledgers are read-only; the one action calls the inbox's own verb.
+"""Messages in the admin: why each is where it is, and the one thing to be done with it.
 
 Never shown: tokens, subscribe and unsubscribe links (they are masked where they are stored).
 """
@@ -6,72 +6,17 @@ Never shown: tokens, subscribe and unsubscribe links (they are masked where they
 import json
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from notifications import inbox
-from notifications.models import Message, Notification, Order, OrderItem, Topic
-
-STATE_COLOURS = {
-    Message.State.WAITING: "info",
-    Message.State.DONE: "success",
-    Message.State.HELD: "warning",
-    Message.State.QUARANTINED: "danger",
-    Order.State.PLACED: "info",
-    Order.State.SHIPPED: "success",
-    Order.State.UNCLEAR: "danger",
-}
-
-
-def pretty(document: object) -> SafeString:
-    """A document for reading."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
-
-
-class ReadOnly:
-    """A ledger: to be read, not written."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-@admin.register(Topic)
-class TopicAdmin(ModelAdmin):
-    list_display = ["arn", "kind", "signature_version", "subscription", "subscription_at"]
-    list_filter = ["kind", "subscription"]
-    search_fields = ["arn"]
-    readonly_fields = ["subscription_arn", "subscription_at"]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Topic | None = None) -> list[str]:
-        """A topic's messages were verified for its ARN: another ARN is another topic."""
-        return [*self.readonly_fields, "arn"] if obj else self.readonly_fields
-
-
-class NotificationInline(ReadOnly, TabularInline):
-    model = Notification
-    fields = ["kind", "notified_at", "notification_id", "contradicted", "message"]
-    readonly_fields = fields
-    show_change_link = True
-    extra = 0
-
-
-class OrderItemInline(ReadOnly, TabularInline):
-    model = OrderItem
-    fields = ["asin", "quantity", "unit", "estimated_delivery"]
-    readonly_fields = fields
-    extra = 0
+from notifications.admin.reading import STATE_COLOURS, ReadOnly, pretty
+from notifications.models import Message, Notification, Order
 
 
 @admin.register(Message)
@@ -151,63 +96,3 @@ class MessageAdmin(ReadOnly, ModelAdmin):
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.replay_message")
-
-
-@admin.register(Notification)
-class NotificationAdmin(ReadOnly, ModelAdmin):
-    list_display = ["notification_id", "kind", "serial_number", "notified_at", "contradicted"]
-    list_filter = ["kind", "contradicted"]
-    search_fields = ["=notification_id", "=serial_number"]
-    ordering = ["-notified_at"]
-    show_full_result_count = False
-    fields = [
-        "notification_id",
-        "kind",
-        "notified_at",
-        "serial_number",
-        "order",
-        "message",
-        "contradicted",
-        "shown_parsed",
-    ]
-    readonly_fields = ["shown_parsed"]
-
-    @display(description="Parsed")
-    def shown_parsed(self, said: Notification) -> SafeString:
-        return pretty(said.parsed)
-
-
-@admin.register(Order)
-class OrderAdmin(ReadOnly, ModelAdmin):
-    list_display = [
-        "instance_id",
-        "shown_state",
-        "conflict",
-        "serial_number",
-        "slot_name",
-        "placed_at",
-        "estimated_delivery",
-        "last_at",
-    ]
-    list_filter = ["state", "conflict", ("device", admin.EmptyFieldListFilter)]
-    search_fields = ["=instance_id", "=serial_number"]
-    search_help_text = "Instance ID or serial number, whole"
-    ordering = ["-last_at"]
-    show_full_result_count = False
-    inlines = [OrderItemInline, NotificationInline]
-    fields = [
-        ("shown_state", "conflict"),
-        "instance_id",
-        ("device", "slot"),
-        ("serial_number", "model_id", "slot_name"),
-        ("first_at", "placed_at", "last_at"),
-        "estimated_delivery",
-    ]
-    readonly_fields = ["shown_state"]
-
-    @display(description="State", label=STATE_COLOURS, ordering="state")
-    def shown_state(self, order: Order) -> tuple[str, str]:
-        return order.state, order.get_state_display()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return super().get_queryset(request).select_related("device", "slot")
