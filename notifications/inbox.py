@@ -1,4 +1,5 @@
-"""The inbox: receive (verify, store), process (understand, apply) and replay. HTTP is `views.py`, Celery `tasks.py`.
+"""The inbox: receive (verify, store), process (understand, apply) and replay. HTTP is `views.py`, SQS `queues.py`, Celery
+`tasks.py`.
 
 Every message is a row from the moment we answer 200; everything after can be done again at will.
 """
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -35,12 +37,13 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def receive(body: bytes, headers: Mapping[str, str]) -> Message:
-    """Verify a message that came to the HTTPS door and store it once; ring. The row, new or as it was.
+def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.Way.HTTPS) -> Message:
+    """Verify a message that came to the door or by a queue and store it once; ring. The row, new or as it was.
 
-    Idempotent by (topic, MessageId). On the wire for an unknown certificate (5 s at most), so call it with no
-    transaction open. Raises sns.Malformed, sns.Forbidden, sns.CertificateUnavailable and django.db errors, and has
-    then stored nothing. Source: Amazon's SNS guide, section 7.
+    Idempotent by (topic, MessageId), whichever way it comes first. By a queue it may be weeks old: it is not held for
+    its age, and frees the same message that is. On the wire for an unknown certificate (5 s at most), so call it with
+    no transaction open. Raises sns.Malformed, sns.Forbidden, sns.CertificateUnavailable and django.db errors, and has
+    then stored nothing. Source: Amazon's SNS guide, sections 7 and 13.
     """
     topics_by_arn: dict[str, Topic] = {}
 
@@ -48,8 +51,9 @@ def receive(body: bytes, headers: Mapping[str, str]) -> Message:
         topics_by_arn.update({topic.arn: topic for topic in Topic.objects.filter(arn=arn)})
         return topics_by_arn[arn].rules() if arn in topics_by_arn else None
 
-    verified = sns.verify(body, headers, rules, clock(), certificates.fetch)
-    message = _row(verified, topics_by_arn[verified.envelope["TopicArn"]])
+    redriven = way != Message.Way.HTTPS
+    verified = sns.verify(body, headers, rules, clock(), certificates.fetch, redriven=redriven)
+    message = _row(verified, topics_by_arn[verified.envelope["TopicArn"]], way)
     if not Message.objects.insert_once(message):
         return _again(message)
     if message.state == Message.State.WAITING:
@@ -57,7 +61,7 @@ def receive(body: bytes, headers: Mapping[str, str]) -> Message:
     return message
 
 
-def _row(verified: sns.Verified, topic: Topic) -> Message:
+def _row(verified: sns.Verified, topic: Topic, way: Message.Way) -> Message:
     envelope, held = verified.envelope, HELD.get(verified.freshness, "")
     message = Message(
         topic=topic,
@@ -65,6 +69,7 @@ def _row(verified: sns.Verified, topic: Topic) -> Message:
         kind=envelope["Type"],
         subject=envelope.fields.get("Subject", ""),
         sent_at=envelope.timestamp,
+        came_by=way,
         body=json.dumps(masked(envelope.document), ensure_ascii=False),
         verdicts=_verdicts(verified),
         reason=held,
@@ -80,9 +85,10 @@ def masked(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: MASK if name.lower() in SPELLINGS else value for name, value in document.items()}
 
 
-def _verdicts(verified: sns.Verified) -> dict[str, str]:
+def _verdicts(verified: sns.Verified) -> dict[str, object]:
     certificate, envelope = verified.certificate, verified.envelope
     return {
+        "checks": [[check.name, check.verdict, check.detail] for check in verified.checks],
         "signature": f"valid, version {envelope['SignatureVersion']}",
         "freshness": verified.freshness,
         "certificate": envelope["SigningCertURL"],
@@ -149,6 +155,7 @@ def process(message: Message) -> None:
 def _process_drs(message: Message) -> None:
     try:
         said = drs.parse(message.text, message.attributes)
+        _refuse_stranger(said)
     except drs.Unreadable as problem:
         ledger.forget(message)
         message.settle(Message.State.QUARANTINED, str(problem))
@@ -160,6 +167,13 @@ def _process_drs(message: Message) -> None:
         message.settle(Message.State.DONE, " ".join(said.remarks))
     else:
         message.settle(Message.State.UNUSED, f"Nothing here uses {said.type} yet.")
+
+
+def _refuse_stranger(said: drs.Notification) -> None:
+    """Where the maker's own apps are entered, a notification about another app is not ours to apply."""
+    ours = settings.DRS_CLIENT_IDS
+    if ours and said.client_id and said.client_id not in ours:
+        raise drs.Unreadable("It is about a Login with Amazon client that is not in DRS_CLIENT_IDS.")
 
 
 def _remember(message: Message, problem: Exception) -> None:

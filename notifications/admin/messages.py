@@ -30,7 +30,7 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     show_full_result_count = False
     actions = ["process_again"]
     fieldsets = [
-        (None, {"fields": ["message_id", "topic", "kind", "subject", "sent_at", "received_at"]}),
+        (None, {"fields": ["message_id", "topic", "kind", "subject", "sent_at", "received_at", "came_by"]}),
         ("Where it is and why", {"fields": ["shown_state", "reason", "error", "attempts", "due_at"]}),
         ("What the checks found", {"fields": ["shown_verdicts"]}),
         ("What was understood", {"fields": ["shown_notification", "shown_order", "shown_parsed"]}),

@@ -57,12 +57,18 @@ class Message(models.Model):
         CONFIRMATION = "SubscriptionConfirmation", "Subscription confirmation"
         UNSUBSCRIBE = "UnsubscribeConfirmation", "Unsubscribe confirmation"
 
+    class Way(models.TextChoices):
+        HTTPS = "https", "the HTTPS door"
+        SQS = "sqs", "a queue"
+        REDRIVE = "redrive", "the dead-letter queue"
+
     topic = models.ForeignKey(Topic, on_delete=models.PROTECT, related_name="messages", db_index=False)
     message_id = models.CharField("message ID", max_length=36)
     kind = models.CharField(max_length=24, choices=Kind.choices)
     subject = models.TextField(blank=True)
     sent_at = models.DateTimeField(help_text="The Timestamp that Amazon signed.")
     received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
+    came_by = models.CharField("came first by", max_length=8, choices=Way.choices, default=Way.HTTPS)
     body = models.TextField(help_text="The message with its links and token masked.")
     sealed = models.BinaryField(
         null=True, help_text="Token and SubscribeURL, encrypted, until they are of no more use."
