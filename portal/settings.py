@@ -163,6 +163,7 @@ SNS_TOPIC_ARNS = _list("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:das
 SNS_BASIC_AUTH = _list("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
 SNS_QUEUE_URLS = _list("SNS_QUEUE_URLS")  # SQS queues that the topics also publish to: manage.py sns_pull
 SNS_DEAD_LETTER_URLS = _list("SNS_DEAD_LETTER_URLS")  # where SNS puts what it could not deliver: manage.py sns_redrive
+SNS_MANAGED = _flag("SNS_MANAGED")  # the topics were set up by manage.py sns_setup: compare daily with what AWS has
 DRS_CLIENT_IDS = _list("DRS_CLIENT_IDS")  # Login with Amazon clients of Dash apps; empty: any
 SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
