@@ -157,12 +157,12 @@ def _publishes(statement: Mapping[str, Any]) -> bool:
 
 def _own_account_only(wanted: Wanted, statement: Mapping[str, Any]) -> bool:
     """A condition that only the topic's own account meets, as in the policy that AWS gives to a new topic."""
-    equal = {}
+    equal: dict[str, Any] = {}
     for operator, keys in (statement.get("Condition") or {}).items():
         if operator == "StringEquals":
             equal |= {str(key).lower(): value for key, value in keys.items()}
     names = ("aws:sourceowner", "aws:sourceaccount", "aws:principalaccount")
-    return any(equal.get(name) in (wanted.account, [wanted.account]) for name in names)
+    return any(_list(equal.get(name)) == [wanted.account] for name in names)
 
 
 def _principals(statement: Mapping[str, Any]) -> list[str]:

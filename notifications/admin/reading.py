@@ -24,7 +24,11 @@ STATE_COLOURS = {
 
 def pretty(document: object) -> SafeString:
     """A document for reading."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return as_written(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def as_written(text: str) -> SafeString:
+    """A text with its lines and spaces as they are."""
     return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
 
 
