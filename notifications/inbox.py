@@ -14,8 +14,8 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import F, Value
+from django.db.models.functions import Concat, Now
 
 from notifications import certificates, doorbell, drs, ledger, sns, topics
 from notifications.models import Message, Topic
@@ -113,6 +113,13 @@ def replay(message: Message) -> None:
         state=Message.State.WAITING, reason="", error="", attempts=0, due_at=Now()
     )
     doorbell.ring()
+
+
+def set_aside(message: Message, who: str) -> bool:
+    """A person has seen a held or quarantined message and wants nothing done; False when it is neither. Idempotent."""
+    waiting = Message.objects.filter(pk=message.pk, state__in=[Message.State.HELD, Message.State.QUARANTINED])
+    reason = Concat(Value(f"Set aside by {who}. "), F("reason"))
+    return bool(waiting.update(state=Message.State.ASIDE, sealed=None, reason=reason))
 
 
 def process_next() -> bool:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
+from portal import alarm_admin  # noqa: F401  (registers alarms)
 from portal.models import User
 
 admin.site.unregister(Group)

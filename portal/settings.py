@@ -167,6 +167,13 @@ SNS_MANAGED = _flag("SNS_MANAGED")  # the topics were set up by manage.py sns_se
 DRS_CLIENT_IDS = _list("DRS_CLIENT_IDS")  # Login with Amazon clients of Dash apps; empty: any
 SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
+# --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
+ALARM_EMAILS = _list("ALARM_EMAILS")  # the on-call group
+ALARM_WEBHOOK_URL = _text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
+ALARM_WEBHOOK_SECRET = _text("ALARM_WEBHOOK_SECRET", "" if not ALARM_WEBHOOK_URL else None, why="it signs the alarms.")
+ALARM_COVERAGE_GOAL = _number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
+ALARM_OVERDUE_SECONDS = _number("ALARM_OVERDUE_SECONDS", 900)  # a report may be due for so long
+
 # --- The embedded demonstration ----------------------------------------------------------------------------------------------------------
 EMBEDDED_SECRETS = _generated
 

@@ -41,7 +41,7 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     search_help_text = "Message ID, notification ID or serial number, whole"
     ordering = ["-received_at"]
     show_full_result_count = False
-    actions = ["process_again"]
+    actions = ["process_again", "set_aside"]
     actions_list = ["open_explain"]
     fieldsets = [
         (None, {"fields": ["message_id", "topic", "kind", "subject", "sent_at", "received_at", "came_by"]}),
@@ -143,6 +143,13 @@ class MessageAdmin(ReadOnly, ModelAdmin):
             inbox.replay(message)
             self.log_change(request, message, "Had it processed again.")
         self.message_user(request, f"{len(queryset)} message(s) will be processed again.", messages.SUCCESS)
+
+    @action(description="Set aside: seen, nothing to be done", permissions=["replay"])
+    def set_aside(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
+        done = [message for message in queryset if inbox.set_aside(message, str(request.user))]
+        for message in done:
+            self.log_change(request, message, "Set it aside.")
+        self.message_user(request, f"{len(done)} message(s) were set aside.", messages.SUCCESS)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("notifications.replay_message")

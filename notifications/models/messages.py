@@ -51,6 +51,7 @@ class Message(models.Model):
         UNUSED = "unused", "not yet used"
         HELD = "held", "held for a person"
         QUARANTINED = "quarantined", "not understood"
+        ASIDE = "aside", "set aside by a person"
 
     class Kind(models.TextChoices):
         NOTIFICATION = "Notification", "Notification"
@@ -90,6 +91,8 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="message_due"),
             models.Index(fields=["-received_at"], name="message_newest"),
+            models.Index(fields=["topic", "-received_at"], name="message_newest_of_topic"),
+            models.Index(fields=["state"], condition=Q(state__in=["held", "quarantined"]), name="message_for_a_person"),
         ]
 
     def __str__(self) -> str:
