@@ -5,9 +5,11 @@ Read-only. What is asked and how often, and who hears of it, is not decided here
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Max
 
+from notifications import properties
 from notifications.models import Message, Topic
 
 HISTORY = timedelta(days=60)
@@ -63,6 +65,16 @@ def silent() -> list[str]:
     return [
         f"{arn}: nothing since {last:%Y-%m-%d %H:%M} UTC; the longest silence was {usual}" for arn, last, usual in rows
     ]
+
+
+def failing_automations() -> list[str]:
+    """Automations of Smart Properties whose newest run failed."""
+    return properties.failing_automations()
+
+
+def skill_failures() -> list[str]:
+    """Skills that fail too often in a unit of Smart Properties."""
+    return properties.skill_failures(settings.ALARM_SKILL_FAILURES, timedelta(hours=1))
 
 
 _SILENT = """

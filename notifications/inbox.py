@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
 
-from notifications import certificates, doorbell, drs, ledger, sns, topics
+from notifications import asp, certificates, doorbell, drs, ledger, properties, sns, topics
 from notifications.models import Message, Topic
 
 log = logging.getLogger(__name__)
@@ -153,8 +153,8 @@ def process(message: Message) -> None:
         topics.consider(message)
     elif message.kind == Message.Kind.UNSUBSCRIBE:
         topics.mark_unsubscribed(message)
-    elif message.topic.kind != Topic.Kind.DRS:
-        message.settle(Message.State.UNUSED, f"Messages about {message.topic.get_kind_display()} are not read yet.")
+    elif message.topic.kind == Topic.Kind.ASP:
+        _process_asp(message)
     else:
         _process_drs(message)
 
@@ -174,6 +174,21 @@ def _process_drs(message: Message) -> None:
         message.settle(Message.State.DONE, " ".join(said.remarks))
     else:
         message.settle(Message.State.UNUSED, f"Nothing here uses {said.type} yet.")
+
+
+def _process_asp(message: Message) -> None:
+    try:
+        event = asp.parse(message.text)
+    except asp.Unreadable as problem:
+        message.settle(Message.State.QUARANTINED, str(problem))
+        return
+    row = properties.keep(message, event)
+    if row.contradicted:
+        message.settle(Message.State.QUARANTINED, properties.TWINS.format(event.event_id))
+    elif event.kind in asp.KNOWN:
+        message.settle(Message.State.DONE)
+    else:
+        message.settle(Message.State.UNUSED, f"Nothing here uses {event.kind[:200]} yet.")
 
 
 def _refuse_stranger(said: drs.Notification) -> None:

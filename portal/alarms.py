@@ -40,6 +40,8 @@ CONDITIONS = (
     Condition("sns-unsubscribed", "A topic was unsubscribed", notifications.health.unsubscribed),
     Condition("sns-silent", "A topic is unusually silent", notifications.health.silent),
     Condition("sns-drift", "A topic at AWS is not as it should be", notifications.health.drift),
+    Condition("asp-automation", "An automation failed", notifications.health.failing_automations),
+    Condition("asp-skill", "A skill fails too often", notifications.health.skill_failures),
     Condition("alexa-parked", "Events that Alexa refused", skill.health.parked_events),
     Condition("alexa-refused", "Reports that Alexa refused", skill.health.refused_reports),
     Condition("alexa-coverage", "Too few levels were reported within a day", skill.health.coverage_below_goal),

@@ -7,6 +7,7 @@ Here: columns, constraints and questions to one row or a set, a file for each ma
 from notifications.models.ledger import Notification
 from notifications.models.messages import Message, MessageQuerySet
 from notifications.models.orders import Order, OrderItem, OrderQuerySet
+from notifications.models.properties import PropertyEvent
 from notifications.models.registrations import DrsRegistration, SlotSubscription
 from notifications.models.topics import Topic
 
@@ -18,6 +19,7 @@ __all__ = [
     "Order",
     "OrderItem",
     "OrderQuerySet",
+    "PropertyEvent",
     "SlotSubscription",
     "Topic",
 ]

@@ -288,12 +288,3 @@ def test_a_type_that_we_do_not_know_is_kept(door: Any, topic: Topic, amazon: Ama
     assert message.notification.kind == kind
     assert not Order.objects.exists()
     assert not DrsRegistration.objects.exists()
-
-
-@pytest.mark.django_db
-def test_smart_properties_are_kept_for_later(door: Any, amazon: Amazon, work: Any) -> None:
-    Topic.objects.create(arn=ARN, kind=Topic.Kind.ASP)
-    message = send(door, amazon, "{}")
-    work()
-    message.refresh_from_db()
-    assert message.state == Message.State.UNUSED
