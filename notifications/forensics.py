@@ -77,7 +77,7 @@ def canonical(envelope: sns.Envelope) -> str:
 
 def canonical_of(message: Message) -> str:
     """The same of a stored message; its secrets are masked already."""
-    document = json.loads(message.body)
+    document = message.document
     names = (name for name in sns.SIGNED.get(message.kind, ()) if isinstance(document.get(name), str))
     return "".join(f"{name}\n{document[name]}\n" for name in names)
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
 SPELLINGS = {name.lower() for name in SECRET}
 MASK = "(masked)"
+PRUNED = "Its body is pruned; what was understood of it before stands."
 LONGEST_PAUSE = 3600.0  # seconds
 HELD = {
     "stale": "It came more than 75 minutes after Amazon sent it. Process it again to apply it.",
@@ -149,7 +150,9 @@ def process_next() -> bool:
 
 def process(message: Message) -> None:
     """Understand one message and apply it. In a transaction that holds its row; idempotent; raises anything."""
-    if message.kind == Message.Kind.CONFIRMATION:
+    if message.body is None:
+        message.settle(Message.State.DONE, PRUNED)
+    elif message.kind == Message.Kind.CONFIRMATION:
         topics.consider(message)
     elif message.kind == Message.Kind.UNSUBSCRIBE:
         topics.mark_unsubscribed(message)

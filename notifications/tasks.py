@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from notifications import doorbell, inbox, provision
+from notifications import doorbell, inbox, provision, retention
 from notifications.models import DrsRegistration, Order, Topic
 
 SLICE = 30.0  # seconds; then let others have the worker
@@ -46,3 +46,9 @@ def _checked(topic: Topic) -> list[str]:
         words = [f"AWS could not be asked: {type(problem).__name__}"]
         Topic.objects.filter(pk=topic.pk).update(drift=words, drift_checked_at=Now())
         return words
+
+
+@shared_task(name="notifications.tidy", ignore_result=True)
+def tidy() -> tuple[int, int]:
+    """Forget what is old enough; make room for the days to come."""
+    return retention.tidy()

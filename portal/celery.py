@@ -22,6 +22,7 @@ app.conf.beat_schedule = {
     "process notifications": _knock("notifications.process", 10),
     "find the devices of orders": _knock("notifications.find_devices", 60),
     "compare topics with AWS": _knock("notifications.check_drift", 86400),
+    "forget old messages": _knock("notifications.tidy", 3600),
     "alarms": _knock("portal.alarms", 60),
     "mark silent devices": _knock("devices.mark_silent", 60),
     "tidy": _knock("skill.tidy", 3600),

@@ -3,8 +3,6 @@
 Never shown: tokens, subscribe and unsubscribe links (they are masked where they are stored).
 """
 
-import json
-
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -93,8 +91,8 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         return as_written(forensics.canonical_of(message))
 
     @display(description="Body")
-    def shown_body(self, message: Message) -> SafeString:
-        return pretty(inbox.masked(json.loads(message.body)))
+    def shown_body(self, message: Message) -> SafeString | str:
+        return pretty(inbox.masked(message.document)) if message.body else "It is pruned."
 
     @display(description="Dash notification")
     def shown_notification(self, message: Message) -> str:

@@ -5,7 +5,7 @@ Here: columns, constraints and questions to one row or a set, a file for each ma
 """
 
 from notifications.models.ledger import Notification
-from notifications.models.messages import Message, MessageQuerySet
+from notifications.models.messages import Message, MessageBody, MessageQuerySet
 from notifications.models.orders import Order, OrderItem, OrderQuerySet
 from notifications.models.properties import PropertyEvent
 from notifications.models.registrations import DrsRegistration, SlotSubscription
@@ -14,6 +14,7 @@ from notifications.models.topics import Topic
 __all__ = [
     "DrsRegistration",
     "Message",
+    "MessageBody",
     "MessageQuerySet",
     "Notification",
     "Order",

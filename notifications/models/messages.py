@@ -1,11 +1,11 @@
 """SNS messages, verified and kept. How one comes and what is done with it: `inbox.py`."""
 
 import json
-from typing import Self
+from typing import Any, Self
 
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.expressions import DatabaseDefault
 from django.db.models.functions import Now
@@ -25,7 +25,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.filter(due_at__lte=Now()).order_by("due_at", "id")
 
     def insert_once(self, message: "Message") -> bool:
-        """Store it unless this topic's message is there already; True when it was new. One statement."""
+        """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
         fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
         values = [field.pre_save(message, True) for field in fields]
         marks = ["DEFAULT" if isinstance(value, DatabaseDefault) else "%s" for value in values]
@@ -33,9 +33,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
         columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
         with connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {connection.ops.quote_name(self.model._meta.db_table)} ({columns}) "  # noqa: S608 (our own names)
-                f"VALUES ({', '.join(marks)}) ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id",
-                [value for value, mark in zip(sent, marks, strict=True) if mark == "%s"],
+                f"WITH stored AS (INSERT INTO notifications_message ({columns}) VALUES ({', '.join(marks)}) "  # noqa: S608 (our own names)
+                "ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id), "
+                "kept AS (INSERT INTO notifications_messagebody (message_id, received_at, body) "
+                "SELECT id, now(), %s FROM stored) SELECT id FROM stored",
+                [*(value for value, mark in zip(sent, marks, strict=True) if mark == "%s"), message.body],
             )
             row = cursor.fetchone()
         message.pk = row[0] if row else None
@@ -70,7 +72,6 @@ class Message(models.Model):
     sent_at = models.DateTimeField(help_text="The Timestamp that Amazon signed.")
     received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
     came_by = models.CharField("came first by", max_length=8, choices=Way.choices, default=Way.HTTPS)
-    body = models.TextField(help_text="The message with its links and token masked.")
     sealed = models.BinaryField(
         null=True, help_text="Token and SubscribeURL, encrypted, until they are of no more use."
     )
@@ -98,15 +99,42 @@ class Message(models.Model):
     def __str__(self) -> str:
         return self.message_id
 
+    def save(self, *args: Any, **options: Any) -> None:
+        """A row that is made this way is kept with its body, too."""
+        new = self._state.adding
+        with transaction.atomic():
+            super().save(*args, **options)
+            if new and self._body is not None:
+                MessageBody.objects.create(message=self, body=self._body)
+
+    _body: str | None = None
+
+    @property
+    def body(self) -> str | None:
+        """The message with its links and token masked; None once it is pruned."""
+        if self._body is None and self.pk:
+            self._body = MessageBody.objects.filter(message_id=self.pk).values_list("body", flat=True).first()
+        return self._body
+
+    @body.setter
+    def body(self, body: str) -> None:
+        self._body = body
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body's JSON; empty once it is pruned."""
+        found: dict[str, Any] = json.loads(self.body or "{}")
+        return found
+
     @property
     def text(self) -> str:
         """The published text, as Amazon signed it."""
-        return str(json.loads(self.body)["Message"])
+        return str(self.document["Message"])
 
     @property
     def attributes(self) -> object:
         """MessageAttributes: not signed, a hint at best."""
-        return json.loads(self.body).get("MessageAttributes")
+        return self.document.get("MessageAttributes")
 
     def seal(self, secrets: dict[str, str]) -> None:
         self.sealed = _keys().encrypt(json.dumps(secrets).encode()) if secrets else None
@@ -122,3 +150,19 @@ class Message(models.Model):
         if state != self.State.HELD:
             self.sealed = None
         self.save(update_fields=["state", "reason", "error", "due_at", "sealed"])
+
+
+class MessageBody(models.Model):
+    """A message's body, apart from its row: a table partitioned by day, so that forgetting a day is dropping a partition.
+
+    No constraint ties it to the message, for a partition is dropped whole; `received_at` is when it was put here.
+    """
+
+    message = models.OneToOneField(
+        Message, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
+    )
+    received_at = models.DateTimeField(db_default=Now())
+    body = models.TextField()
+
+    def __str__(self) -> str:
+        return f"body of {self.message_id}"

@@ -53,8 +53,16 @@ def test_the_whole_of_a_failed_automation() -> None:
     assert asp.from_json(json.loads(json.dumps(asp.as_json(said)))) == said
 
 
-@pytest.mark.parametrize(("result", "failed"), [({"status": "FAILURE"}, True), ({"status": "SUCCESS"}, False), ({}, False),
-                                                ({"status": "DONE", "errors": []}, False), ({"errors": [{"type": "X"}]}, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("result", "failed"),
+    [
+        ({"status": "FAILURE"}, True),
+        ({"status": "SUCCESS"}, False),
+        ({}, False),
+        ({"status": "DONE", "errors": []}, False),
+        ({"errors": [{"type": "X"}]}, True),
+    ],
+)
 def test_anything_but_failure_is_success(result: dict[str, Any], failed: bool) -> None:
     assert read(event(asp.AUTOMATION, result=result)).failed == failed
 
@@ -86,9 +94,10 @@ def test_only_id_namespace_and_name_are_indispensable(header: dict[str, Any]) ->
     assert read({"header": {"eventId": {"id": "e"}, "eventType": {"namespace": "a", "name": "b"}}}).kind == "a.b"
 
 
+NAMES = ["id", "unit", "result", "errors", "x"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "unit", "result", "errors", "x"]), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
 
