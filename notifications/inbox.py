@@ -7,6 +7,7 @@ Every message is a row from the moment we answer 200; everything after can be do
 import json
 import logging
 import random
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
 SPELLINGS = {name.lower() for name in SECRET}
 MASK = "(masked)"
+TOPIC_LIFE = 3.0  # seconds
+_topics: dict[str, tuple[float, Topic]] = {}
 PRUNED = "Its body is pruned; what was understood of it before stands."
 LONGEST_PAUSE = 3600.0  # seconds
 HELD = {
@@ -46,20 +49,38 @@ def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.
     no transaction open. Raises sns.Malformed, sns.Forbidden, sns.CertificateUnavailable and django.db errors, and has
     then stored nothing. Source: Amazon's SNS guide, sections 7 and 13.
     """
-    topics_by_arn: dict[str, Topic] = {}
-
-    def rules(arn: str) -> sns.TopicRules | None:
-        topics_by_arn.update({topic.arn: topic for topic in Topic.objects.filter(arn=arn)})
-        return topics_by_arn[arn].rules() if arn in topics_by_arn else None
-
     redriven = way != Message.Way.HTTPS
-    verified = sns.verify(body, headers, rules, clock(), certificates.fetch, redriven=redriven)
-    message = _row(verified, topics_by_arn[verified.envelope["TopicArn"]], way)
+    verified = sns.verify(body, headers, _rules, clock(), certificates.fetch, redriven=redriven)
+    topic = _known_topic(verified.envelope["TopicArn"])
+    if topic is None:
+        raise sns.Forbidden("topic", "taken off our list just now")
+    message = _row(verified, topic, way)
     if not Message.objects.insert_once(message):
         return _again(message)
     if message.state == Message.State.WAITING:
         doorbell.ring()
     return message
+
+
+def _known_topic(arn: str) -> Topic | None:
+    """The topic, asked for once in a few seconds: what staff change takes effect then. Unknown ones are not remembered."""
+    until, topic = _topics.get(arn, (0.0, None))
+    if topic is None or time.monotonic() > until:
+        _topics.pop(arn, None)
+        topic = Topic.objects.filter(arn=arn).first()
+        if topic:
+            _topics[arn] = time.monotonic() + TOPIC_LIFE, topic
+    return topic
+
+
+def _rules(arn: str) -> sns.TopicRules | None:
+    topic = _known_topic(arn)
+    return topic.rules() if topic else None
+
+
+def forget_topics() -> None:
+    """Ask for every topic anew."""
+    _topics.clear()
 
 
 def _row(verified: sns.Verified, topic: Topic, way: Message.Way) -> Message:

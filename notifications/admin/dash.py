@@ -45,18 +45,27 @@ def _moment(at: datetime | None) -> str:
 
 
 class NotificationInline(ReadOnly, TabularInline):
+    hide_title = True
     model = Notification
-    fields = ["kind", "notified_at", "notification_id", "contradicted", "message"]
+    fields = ["kind", "notified_at", "notification_id", "contradiction", "message"]
     readonly_fields = fields
-    show_change_link = True
     extra = 0
+
+    @display(description="Contradicted")
+    def contradiction(self, said: Notification) -> str:
+        return "by another of this ID" if said.contradicted else "—"
 
 
 class OrderItemInline(ReadOnly, TabularInline):
+    hide_title = True
     model = OrderItem
-    fields = ["asin", "quantity", "unit", "estimated_delivery"]
+    fields = ["asin", "amount", "estimated_delivery"]
     readonly_fields = fields
     extra = 0
+
+    @display(description="Quantity")
+    def amount(self, item: OrderItem) -> str:
+        return f"{item.quantity.normalize():f} {item.unit}"
 
 
 @admin.register(Notification)
@@ -91,12 +100,11 @@ class OrderAdmin(Derived, ModelAdmin):
     list_display = [
         "instance_id",
         "shown_state",
-        "conflict",
         "serial_number",
         "slot_name",
+        "customer",
         "placed_at",
         "estimated_delivery",
-        "last_at",
     ]
     list_filter = ["state", "conflict", ("device", admin.EmptyFieldListFilter)]
     search_fields = ["=instance_id", "=serial_number"]
@@ -104,21 +112,34 @@ class OrderAdmin(Derived, ModelAdmin):
     ordering = ["-last_at"]
     show_full_result_count = False
     inlines = [OrderItemInline, NotificationInline]
-    fields = [
-        ("shown_state", "conflict"),
-        "instance_id",
-        ("device", "slot"),
-        ("serial_number", "model_id", "slot_name"),
-        ("first_at", "placed_at", "last_at"),
-        "estimated_delivery",
-        "shown_story",
+    fieldsets = [
+        (None, {"fields": ["said_state", "instance_id", "customer", "device", "slot"]}),
+        ("Story", {"fields": ["shown_story"]}),
+        ("When, by Amazon's clock", {"fields": ["placed_at", "estimated_delivery", "first_at", "last_at"]}),
+        ("As Amazon names it", {"fields": ["serial_number", "model_id", "slot_name"]}),
     ]
-    readonly_fields = ["shown_state", "shown_story"]
+    readonly_fields = ["said_state", "customer", "shown_story"]
     actions = ["derive_again"]
 
     @display(description="State", label=STATE_COLOURS, ordering="state")
     def shown_state(self, order: Order) -> tuple[str, str]:
-        return order.state, order.get_state_display()
+        return order.state, order.get_state_display() + (" (contradictory)" if order.conflict else "")
+
+    @display(description="State")
+    def said_state(self, order: Order) -> str:
+        """In words; a contradiction is said where it is looked for."""
+        if order.conflict:
+            return f"{order.get_state_display()}; Amazon said both shipped and cancelled"
+        return str(order.get_state_display())
+
+    @display(description="Customer")
+    def customer(self, order: Order) -> str:
+        """Who has the device now, if the device was theirs when it was ordered."""
+        device = order.device
+        if device is None or device.owner is None:
+            return "—" if device else "— (no such device is registered)"
+        theirs = order.first_at is None or device.claimed_at <= order.first_at
+        return str(device.owner) if theirs else "— (ordered for an earlier owner)"
 
     @display(description="Story")
     def shown_story(self, order: Order) -> SafeString:
@@ -129,10 +150,11 @@ class OrderAdmin(Derived, ModelAdmin):
         return format_html_join("\n", "<p>{} <strong>{}</strong> {}</p>", lines)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return super().get_queryset(request).select_related("device", "slot")
+        return super().get_queryset(request).select_related("device__owner", "slot")
 
 
 class SlotSubscriptionInline(ReadOnly, TabularInline):
+    hide_title = True
     model = SlotSubscription
     fields = ["slot_name", "slot", "subscribed", "products", "stale", "gone", "last_at"]
     readonly_fields = fields

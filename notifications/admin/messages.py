@@ -32,9 +32,9 @@ class ExplainForm(forms.Form):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly, ModelAdmin):
-    list_display = ["message_id", "kind", "topic", "shown_state", "reason", "received_at", "attempts"]
+    list_display = ["message_id", "shown_kind", "shown_state", "reason", "received_at", "attempts", "topic"]
     list_filter = ["state", "kind", "topic"]
-    list_select_related = ["topic"]
+    list_select_related = ["topic", "notification"]
     search_fields = ["message_id", "notification__notification_id", "notification__serial_number"]
     search_help_text = "Message ID, notification ID or serial number, whole"
     ordering = ["-received_at"]
@@ -43,13 +43,13 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     actions_list = ["open_explain"]
     fieldsets = [
         (None, {"fields": ["message_id", "topic", "kind", "subject", "sent_at", "received_at", "came_by"]}),
-        ("Where it is and why", {"fields": ["shown_state", "reason", "error", "attempts", "due_at"]}),
+        ("Where it is and why", {"fields": ["said_state", "reason", "error", "attempts", "due_at"]}),
         ("What the checks found", {"fields": ["shown_checks", "shown_verdicts", "shown_canonical"]}),
         ("What was understood", {"fields": ["shown_notification", "shown_changed", "shown_parsed"]}),
         ("As received, links and token masked", {"fields": ["shown_body"]}),
     ]
     readonly_fields = [
-        "shown_state",
+        "said_state",
         "shown_checks",
         "shown_verdicts",
         "shown_canonical",
@@ -75,6 +75,16 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     @display(description="State", label=STATE_COLOURS, ordering="state")
     def shown_state(self, message: Message) -> tuple[str, str]:
         return message.state, message.get_state_display()
+
+    @display(description="State")
+    def said_state(self, message: Message) -> str:
+        return message.get_state_display()
+
+    @display(description="What it is", ordering="kind")
+    def shown_kind(self, message: Message) -> str:
+        """A Dash notification by its own name, anything else by SNS's."""
+        said = getattr(message, "notification", None)
+        return said.kind if said else message.get_kind_display()
 
     @display(description="Checks")
     def shown_checks(self, message: Message) -> SafeString:

@@ -74,6 +74,12 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
 
 
 @pytest.fixture(autouse=True)
+def topics_anew() -> None:
+    """What another test's topic was is forgotten."""
+    inbox.forget_topics()
+
+
+@pytest.fixture(autouse=True)
 def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The broker's side of the doorbell: what was sent, at once."""
     sent: list[str] = []
