@@ -3,6 +3,8 @@
 The fold is pure and in `folds.py`; who keeps the notifications is `ledger.py`.
 """
 
+from collections.abc import Iterable
+
 from django.db import transaction
 
 from devices.models import Device, Slot
@@ -16,26 +18,35 @@ def of(instance_id: str) -> Order:
     return Order.objects.get(instance_id=instance_id)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def rebuild(order: Order) -> bool:
     """The order by all its notifications, whatever it was before; True when that made a difference.
 
-    Idempotent, transactional, locks the order.
+    Idempotent, transactional, locks the order. What is as it should be is not written again.
     """
-    before = _all_of(Order.objects.select_for_update().get(pk=order.pk))
+    before = Order.objects.select_for_update().get(pk=order.pk)
+    known = list(before.items.values_list("place", "asin", "quantity", "unit", "estimated_delivery"))
     rows = order.notifications.filter(contradicted=False).order_by("pk")
     state = folds.order(drs.from_json(row.parsed) for row in rows)
     derived = Order(pk=order.pk, instance_id=order.instance_id)
     if state:
         _write(derived, state)
-    derived.save(force_update=True)
-    _write_items(derived, state.items if state else ())
-    return _all_of(Order.objects.get(pk=order.pk)) != before
+    items = _items(state.items if state else ())
+    changed = (_columns(before), known) != (_columns(derived), items)
+    if changed:
+        derived.save(force_update=True)
+        _write_items(derived, items)
+    return changed
 
 
-def _all_of(order: Order) -> tuple[object, ...]:
-    items = order.items.values_list("place", "asin", "quantity", "unit", "estimated_delivery")
-    return *(getattr(order, field.attname) for field in Order._meta.concrete_fields), list(items)
+def _columns(order: Order) -> list[object]:
+    return [getattr(order, field.attname) for field in Order._meta.concrete_fields]
+
+
+def _items(items: Iterable[drs.Item]) -> list[tuple[object, ...]]:
+    return [
+        (place, item.asin or "", item.quantity, item.unit, item.estimated_delivery) for place, item in enumerate(items)
+    ]
 
 
 def _write(order: Order, state: folds.OrderState) -> None:
@@ -49,16 +60,7 @@ def _write(order: Order, state: folds.OrderState) -> None:
     order.slot = Slot.objects.filter(slot_id=state.slot_id, device_model__model_id=state.model_id).first()
 
 
-def _write_items(order: Order, items: tuple[drs.Item, ...]) -> None:
+def _write_items(order: Order, items: list[tuple[object, ...]]) -> None:
     order.items.all().delete()
-    OrderItem.objects.bulk_create(
-        OrderItem(
-            order=order,
-            place=place,
-            asin=item.asin or "",
-            quantity=item.quantity,
-            unit=item.unit,
-            estimated_delivery=item.estimated_delivery,
-        )
-        for place, item in enumerate(items)
-    )
+    names = ("place", "asin", "quantity", "unit", "estimated_delivery")
+    OrderItem.objects.bulk_create(OrderItem(order=order, **dict(zip(names, item, strict=True))) for item in items)

@@ -17,7 +17,7 @@ def of(model_id: str, serial_number: str) -> DrsRegistration:
     return DrsRegistration.objects.get(**key)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def rebuild(registration: DrsRegistration) -> bool:
     """The registration by all its notifications, whatever it was before; True when that made a difference.
 
