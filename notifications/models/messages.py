@@ -1,6 +1,7 @@
 """SNS messages, verified and kept. How one comes and what is done with it: `inbox.py`."""
 
 import json
+from datetime import timedelta
 from typing import Any, Self
 
 from cryptography.fernet import Fernet, MultiFernet
@@ -11,6 +12,8 @@ from django.db.models.expressions import DatabaseDefault
 from django.db.models.functions import Now
 
 from notifications.models.topics import Topic
+
+EARLIER = timedelta(minutes=1)
 
 
 def _keys() -> MultiFernet:
@@ -101,11 +104,12 @@ class Message(models.Model):
 
     def save(self, *args: Any, **options: Any) -> None:
         """A row that is made this way is kept with its body, too."""
-        new = self._state.adding
+        if not self._state.adding or self._body is None:
+            super().save(*args, **options)
+            return
         with transaction.atomic():
             super().save(*args, **options)
-            if new and self._body is not None:
-                MessageBody.objects.create(message=self, body=self._body)
+            MessageBody.objects.create(message=self, body=self._body)
 
     _body: str | None = None
 
@@ -113,7 +117,9 @@ class Message(models.Model):
     def body(self) -> str | None:
         """The message with its links and token masked; None once it is pruned."""
         if self._body is None and self.pk:
-            self._body = MessageBody.objects.filter(message_id=self.pk).values_list("body", flat=True).first()
+            # It was put there with the row or moved on later: the partitions of earlier days need not be opened.
+            found = MessageBody.objects.filter(message_id=self.pk, received_at__gte=self.received_at - EARLIER)
+            self._body = found.values_list("body", flat=True).first()
         return self._body
 
     @body.setter
