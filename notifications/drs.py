@@ -1,7 +1,7 @@
-"""What Dash says: one DRS notification read, and the pure fold of an order's notifications into its state.
+"""What Dash says: one DRS notification read, whatever its type, version and quirks.
 
-Here live the shapes and quirks of Amazon's DRS notifications (reference sections 2, 3, 6 and 7.1). Whether the text
-is Amazon's at all is `sns.py`; rows and locks are `orders.py`. Imports nothing of Django.
+Here live the shapes and quirks of Amazon's DRS notifications (reference sections 2 to 6). What many of them add up to
+is `folds.py`; whether the text is Amazon's at all is `sns.py`; rows and locks are `ledger.py`. Imports nothing of Django.
 """
 
 import hashlib
@@ -19,11 +19,10 @@ PLACED: Final = "OrderPlacedNotification"
 CANCELLED: Final = "OrderCancelledNotification"
 SHIPPED: Final = "ItemShippedNotification"
 ABOUT_ORDERS: Final = (PLACED, CANCELLED, SHIPPED)
-ABOUT_DEVICES: Final = (
-    "SubscriptionChangedNotification",
-    "DeviceRegisteredNotification",
-    "DeviceDeregisteredNotification",
-)
+SUBSCRIBED: Final = "SubscriptionChangedNotification"
+REGISTERED: Final = "DeviceRegisteredNotification"
+DEREGISTERED: Final = "DeviceDeregisteredNotification"
+ABOUT_DEVICES: Final = (SUBSCRIBED, REGISTERED, DEREGISTERED)
 LARGEST: Final = Decimal(10) ** 9
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -44,9 +43,19 @@ class Item:
 
 
 @dataclass(frozen=True)
+class SlotStatus:
+    """What a subscription notification says of one slot. `products` is None in version 1, which does not name them."""
+
+    slot_id: str
+    subscribed: bool
+    products: tuple[Item, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Notification:
-    """One DRS notification as understood. `instance_id` and what follows are of orders only; `version` is ours, by
-    structure (quirk Q5), None where there is only one; `digest` covers the whole document; `remarks` are for people.
+    """One DRS notification as understood. `instance_id`, `slot_id` and `items` are of orders only, `slots` of
+    subscriptions; `version` is ours, by structure (quirk Q5), None where there is only one; `digest` covers the whole
+    document; `remarks` are for people.
     """
 
     type: str
@@ -60,26 +69,9 @@ class Notification:
     version: str | None = None
     items: tuple[Item, ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class OrderState:
-    """Where an order stands by everything that was said about it. `placed_at` is None for one never said placed."""
-
-    state: str
-    conflict: bool
-    serial_number: str
-    model_id: str
-    slot_id: str
-    first_at: datetime
-    last_at: datetime
-    placed_at: datetime | None
-    items: tuple[Item, ...]
-
-    @property
-    def estimated_delivery(self) -> datetime | None:
-        """When the last item should be there."""
-        return max((item.estimated_delivery for item in self.items if item.estimated_delivery), default=None)
+    customer_id: str = ""
+    client_id: str = ""
+    slots: tuple[SlotStatus, ...] = ()
 
 
 def parse(text: str, attributes: object = None) -> Notification:
@@ -91,10 +83,36 @@ def parse(text: str, attributes: object = None) -> Notification:
     info = _object(document, "notificationInfo")
     kind = _text(info, "notificationType", 128)
     known = _text(info, "notificationId", 255), _instant(_text(info, "notificationTime", 40)), _digest(document)
-    common = Notification(kind, *known, remarks=remarks)
-    if kind in ABOUT_ORDERS + ABOUT_DEVICES:
-        common = _with_device(common, document)
-    return _with_order(common, document, attributes) if kind in ABOUT_ORDERS else common
+    common = Notification(kind, *known, remarks=remarks, client_id=_client(info))
+    if kind not in ABOUT_ORDERS + ABOUT_DEVICES:
+        return common
+    common = replace(_with_device(common, document), customer_id=_customer(document, kind in (REGISTERED, SUBSCRIBED)))
+    if kind in ABOUT_ORDERS:
+        common = _with_order(common, document)
+    return _compared(_with_slots(common, document) if kind == SUBSCRIBED else common, attributes)
+
+
+def _client(info: dict[str, Any]) -> str:
+    """Quirk Q7: two spellings, or none."""
+    name = next((name for name in ("lwaClientId", "LWAClientId") if info.get(name) is not None), None)
+    return _text(info, name, 255) if name else ""
+
+
+def _customer(document: dict[str, Any], needed: bool) -> str:
+    """The customer's pseudonym; a registration says nothing without it, an order does."""
+    customer = document.get("customerInfo")
+    if not needed and (not isinstance(customer, dict) or customer.get("directedCustomerId") is None):
+        return ""
+    return _text(_object(document, "customerInfo"), "directedCustomerId", 255)
+
+
+def _compared(said: Notification, attributes: object) -> Notification:
+    """Quirk Q5: the announced version is not signed; a difference is remarked and changes nothing."""
+    announced = announced_version(attributes)
+    if not said.version or not announced or announced == said.version:
+        return said
+    remark = f"It is announced as version {announced} and built like version {said.version}."
+    return replace(said, remarks=(*said.remarks, remark))
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -128,15 +146,12 @@ def _with_device(common: Notification, document: dict[str, Any]) -> Notification
     return replace(common, serial_number=serial, model_id=_text({"modelId": value}, "modelId", 255), remarks=remarks)
 
 
-def _with_order(common: Notification, document: dict[str, Any], attributes: object) -> Notification:
+def _with_order(common: Notification, document: dict[str, Any]) -> Notification:
     order = _order_info(document)
     products = () if common.type == CANCELLED else _products(order)
     remarks: list[str] = [*common.remarks]
     items = tuple(_item(product, order, remarks) for product in products)
     version = _version(products) if products else None
-    announced = announced_version(attributes)
-    if version and announced and announced != version:
-        remarks.append(f"It is announced as version {announced} and built like version {version}.")
     return replace(
         common, instance_id=_text(order, "instanceId", 255), slot_id=_text(order, "slotId", 255), version=version,
         items=items, remarks=tuple(remarks),
@@ -153,6 +168,28 @@ def _order_info(document: dict[str, Any]) -> dict[str, Any]:
     if inside is not None and inside != order:
         raise Unreadable("It has two orderInfo that differ.")
     return order
+
+
+def _with_slots(common: Notification, document: dict[str, Any]) -> Notification:
+    """Slot by slot, as the map has them; whether it names every slot of the device is not known."""
+    status = _object(_object(document, "subscriptionInfo"), "slotsSubscriptionStatus")
+    slots = tuple(_slot(status, name) for name in sorted(status))
+    versions = {"1" if slot.products is None else "2" for slot in slots}
+    remarks = common.remarks if len(versions) < 2 else (*common.remarks, "It is of both versions, slot by slot.")
+    return replace(common, slots=slots, version=max(versions, default=None), remarks=remarks)
+
+
+def _slot(status: dict[str, Any], name: str) -> SlotStatus:
+    """Version 1 says true or false; version 2 an object. Products there do not mean that it is subscribed."""
+    value, slot_id = status[name], _text({"slotId": name}, "slotId", 255)
+    if isinstance(value, bool):
+        return SlotStatus(slot_id, value)
+    if not isinstance(value, dict) or not isinstance(value.get("subscribed"), bool):
+        raise Unreadable("A slot's subscription is neither true or false nor an object that says so.")
+    products = [] if value.get("productInfoList") is None else value["productInfoList"]
+    if not isinstance(products, list) or not all(isinstance(product, dict) for product in products):
+        raise Unreadable("A slot's productInfoList is not a list of products.")
+    return SlotStatus(slot_id, value["subscribed"], tuple(_item(product, {}, []) for product in products))
 
 
 def _products(order: dict[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -243,61 +280,21 @@ def _plain(value: object) -> str:
 
 def from_json(document: Mapping[str, Any]) -> Notification:
     """The notification that `as_json` wrote."""
-    items = tuple(
-        Item(Decimal(item["quantity"]), item["unit"], item["asin"], _date(item["estimated_delivery"]))
-        for item in document["items"]
-    )
-    time = datetime.fromisoformat(document["time"])
-    return Notification(**{**document, "time": time, "items": items, "remarks": tuple(document["remarks"])})
+    read = {
+        "time": datetime.fromisoformat(document["time"]),
+        "items": _items(document["items"]),
+        "remarks": tuple(document["remarks"]),
+        "slots": tuple(_slot_from_json(slot) for slot in document.get("slots", ())),
+    }
+    return Notification(**{**document, **read})
 
 
-def fold(notifications: Iterable[Notification]) -> OrderState | None:
-    """The state of one order by all notifications about it, in any order and repetition; None when none counts.
-
-    Pure. Twins that contradict each other count for nothing. Source: DRS notifications, section 7.1.
-    """
-    history = sorted(_agreeing(notifications), key=lambda said: (said.time, said.notification_id))
-    if not history:
-        return None
-    kinds, last = {said.type for said in history}, history[-1]
-    placed = [said.time for said in history if said.type == PLACED]
-    return OrderState(
-        state="SHIPPED" if SHIPPED in kinds else "CANCELLED" if CANCELLED in kinds else "PLACED",
-        conflict={SHIPPED, CANCELLED} <= kinds,
-        serial_number=last.serial_number, model_id=last.model_id, slot_id=last.slot_id,
-        first_at=history[0].time, last_at=last.time, placed_at=placed[0] if placed else None, items=_items(history),
-    )  # fmt: skip
+def _slot_from_json(slot: Mapping[str, Any]) -> SlotStatus:
+    products = slot["products"]
+    return SlotStatus(slot["slot_id"], slot["subscribed"], None if products is None else _items(products))
 
 
-def _agreeing(notifications: Iterable[Notification]) -> list[Notification]:
-    by_id: dict[str, dict[str, Notification]] = {}
-    for said in notifications:
-        by_id.setdefault(said.notification_id, {})[said.digest] = said
-    return [said for twins in by_id.values() if len(twins) == 1 for said in twins.values()]
-
-
-def _items(history: Iterable[Notification]) -> tuple[Item, ...]:
-    known: tuple[Item, ...] = ()
-    for said in history:
-        if said.items:
-            known = _newer(known, said.items)
-    return known
-
-
-def _newer(known: tuple[Item, ...], said: tuple[Item, ...]) -> tuple[Item, ...]:
-    """The newer list, its gaps filled from the older: product by product, or by place where products have no name."""
-    named = any(item.asin for item in said)
-    if not named and any(item.asin for item in known) and len(said) != len(known):
-        dates = [item.estimated_delivery for item in said if item.estimated_delivery]
-        return tuple(replace(item, estimated_delivery=max(dates, default=item.estimated_delivery)) for item in known)
-    by_asin = {item.asin: item for item in known if item.asin}
-    by_place = known if len(known) == len(said) and (not named or not by_asin) else (None,) * len(said)
-    return tuple(_filled(item, by_asin.get(item.asin or "") or old) for item, old in zip(said, by_place, strict=True))
-
-
-def _filled(item: Item, old: Item | None) -> Item:
-    if old is None:
-        return item
-    return replace(
-        item, asin=item.asin or old.asin, estimated_delivery=item.estimated_delivery or old.estimated_delivery
+def _items(items: Iterable[Mapping[str, Any]]) -> tuple[Item, ...]:
+    return tuple(
+        Item(Decimal(item["quantity"]), item["unit"], item["asin"], _date(item["estimated_delivery"])) for item in items
     )

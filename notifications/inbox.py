@@ -1,4 +1,5 @@
-"""The inbox: receive (verify, store), process (understand, apply) and replay. HTTP is `views.py`, Celery `tasks.py`.
+"""The inbox: receive (verify, store), process (understand, apply) and replay. HTTP is `views.py`, SQS `queues.py`, Celery
+`tasks.py`.
 
 Every message is a row from the moment we answer 200; everything after can be done again at will.
 """
@@ -6,16 +7,18 @@ Every message is a row from the moment we answer 200; everything after can be do
 import json
 import logging
 import random
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
+from django.conf import settings
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import F, Value
+from django.db.models.functions import Concat, Now
 
-from notifications import certificates, doorbell, drs, orders, sns, topics
+from notifications import asp, certificates, doorbell, drs, ledger, properties, sns, topics
 from notifications.models import Message, Topic
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,9 @@ log = logging.getLogger(__name__)
 SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
 SPELLINGS = {name.lower() for name in SECRET}
 MASK = "(masked)"
+TOPIC_LIFE = 3.0  # seconds
+_topics: dict[str, tuple[float, Topic]] = {}
+PRUNED = "Its body is pruned; what was understood of it before stands."
 LONGEST_PAUSE = 3600.0  # seconds
 HELD = {
     "stale": "It came more than 75 minutes after Amazon sent it. Process it again to apply it.",
@@ -35,21 +41,20 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def receive(body: bytes, headers: Mapping[str, str]) -> Message:
-    """Verify a message that came to the HTTPS door and store it once; ring. The row, new or as it was.
+def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.Way.HTTPS) -> Message:
+    """Verify a message that came to the door or by a queue and store it once; ring. The row, new or as it was.
 
-    Idempotent by (topic, MessageId). On the wire for an unknown certificate (5 s at most), so call it with no
-    transaction open. Raises sns.Malformed, sns.Forbidden, sns.CertificateUnavailable and django.db errors, and has
-    then stored nothing. Source: Amazon's SNS guide, section 7.
+    Idempotent by (topic, MessageId), whichever way it comes first. By a queue it may be weeks old: it is not held for
+    its age, and frees the same message that is. On the wire for an unknown certificate (5 s at most), so call it with
+    no transaction open. Raises sns.Malformed, sns.Forbidden, sns.CertificateUnavailable and django.db errors, and has
+    then stored nothing. Source: Amazon's SNS guide, sections 7 and 13.
     """
-    topics_by_arn: dict[str, Topic] = {}
-
-    def rules(arn: str) -> sns.TopicRules | None:
-        topics_by_arn.update({topic.arn: topic for topic in Topic.objects.filter(arn=arn)})
-        return topics_by_arn[arn].rules() if arn in topics_by_arn else None
-
-    verified = sns.verify(body, headers, rules, clock(), certificates.fetch)
-    message = _row(verified, topics_by_arn[verified.envelope["TopicArn"]])
+    redriven = way != Message.Way.HTTPS
+    verified = sns.verify(body, headers, _rules, clock(), certificates.fetch, redriven=redriven)
+    topic = _known_topic(verified.envelope["TopicArn"])
+    if topic is None:
+        raise sns.Forbidden("topic", "taken off our list just now")
+    message = _row(verified, topic, way)
     if not Message.objects.insert_once(message):
         return _again(message)
     if message.state == Message.State.WAITING:
@@ -57,7 +62,28 @@ def receive(body: bytes, headers: Mapping[str, str]) -> Message:
     return message
 
 
-def _row(verified: sns.Verified, topic: Topic) -> Message:
+def _known_topic(arn: str) -> Topic | None:
+    """The topic, asked for once in a few seconds: what staff change takes effect then. Unknown ones are not remembered."""
+    until, topic = _topics.get(arn, (0.0, None))
+    if topic is None or time.monotonic() > until:
+        _topics.pop(arn, None)
+        topic = Topic.objects.filter(arn=arn).first()
+        if topic:
+            _topics[arn] = time.monotonic() + TOPIC_LIFE, topic
+    return topic
+
+
+def _rules(arn: str) -> sns.TopicRules | None:
+    topic = _known_topic(arn)
+    return topic.rules() if topic else None
+
+
+def forget_topics() -> None:
+    """Ask for every topic anew."""
+    _topics.clear()
+
+
+def _row(verified: sns.Verified, topic: Topic, way: Message.Way) -> Message:
     envelope, held = verified.envelope, HELD.get(verified.freshness, "")
     message = Message(
         topic=topic,
@@ -65,6 +91,7 @@ def _row(verified: sns.Verified, topic: Topic) -> Message:
         kind=envelope["Type"],
         subject=envelope.fields.get("Subject", ""),
         sent_at=envelope.timestamp,
+        came_by=way,
         body=json.dumps(masked(envelope.document), ensure_ascii=False),
         verdicts=_verdicts(verified),
         reason=held,
@@ -80,9 +107,10 @@ def masked(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: MASK if name.lower() in SPELLINGS else value for name, value in document.items()}
 
 
-def _verdicts(verified: sns.Verified) -> dict[str, str]:
+def _verdicts(verified: sns.Verified) -> dict[str, object]:
     certificate, envelope = verified.certificate, verified.envelope
     return {
+        "checks": [[check.name, check.verdict, check.detail] for check in verified.checks],
         "signature": f"valid, version {envelope['SignatureVersion']}",
         "freshness": verified.freshness,
         "certificate": envelope["SigningCertURL"],
@@ -107,6 +135,13 @@ def replay(message: Message) -> None:
         state=Message.State.WAITING, reason="", error="", attempts=0, due_at=Now()
     )
     doorbell.ring()
+
+
+def set_aside(message: Message, who: str) -> bool:
+    """A person has seen a held or quarantined message and wants nothing done; False when it is neither. Idempotent."""
+    waiting = Message.objects.filter(pk=message.pk, state__in=[Message.State.HELD, Message.State.QUARANTINED])
+    reason = Concat(Value(f"Set aside by {who}. "), F("reason"))
+    return bool(waiting.update(state=Message.State.ASIDE, sealed=None, reason=reason))
 
 
 def process_next() -> bool:
@@ -136,12 +171,14 @@ def process_next() -> bool:
 
 def process(message: Message) -> None:
     """Understand one message and apply it. In a transaction that holds its row; idempotent; raises anything."""
-    if message.kind == Message.Kind.CONFIRMATION:
+    if message.body is None:
+        message.settle(Message.State.DONE, PRUNED)
+    elif message.kind == Message.Kind.CONFIRMATION:
         topics.consider(message)
     elif message.kind == Message.Kind.UNSUBSCRIBE:
         topics.mark_unsubscribed(message)
-    elif message.topic.kind != Topic.Kind.DRS:
-        message.settle(Message.State.UNUSED, f"Messages about {message.topic.get_kind_display()} are not read yet.")
+    elif message.topic.kind == Topic.Kind.ASP:
+        _process_asp(message)
     else:
         _process_drs(message)
 
@@ -149,17 +186,40 @@ def process(message: Message) -> None:
 def _process_drs(message: Message) -> None:
     try:
         said = drs.parse(message.text, message.attributes)
+        _refuse_stranger(said)
     except drs.Unreadable as problem:
-        orders.forget(message)
+        ledger.forget(message)
         message.settle(Message.State.QUARANTINED, str(problem))
         return
-    row = orders.keep(message, said)
+    row = ledger.keep(message, said)
     if row.contradicted:
-        message.settle(Message.State.QUARANTINED, orders.TWINS.format(said.notification_id))
-    elif said.type in drs.ABOUT_ORDERS:
+        message.settle(Message.State.QUARANTINED, ledger.TWINS.format(said.notification_id))
+    elif said.type in drs.ABOUT_ORDERS + drs.ABOUT_DEVICES:
         message.settle(Message.State.DONE, " ".join(said.remarks))
     else:
         message.settle(Message.State.UNUSED, f"Nothing here uses {said.type} yet.")
+
+
+def _process_asp(message: Message) -> None:
+    try:
+        event = asp.parse(message.text)
+    except asp.Unreadable as problem:
+        message.settle(Message.State.QUARANTINED, str(problem))
+        return
+    row = properties.keep(message, event)
+    if row.contradicted:
+        message.settle(Message.State.QUARANTINED, properties.TWINS.format(event.event_id))
+    elif event.kind in asp.KNOWN:
+        message.settle(Message.State.DONE)
+    else:
+        message.settle(Message.State.UNUSED, f"Nothing here uses {event.kind[:200]} yet.")
+
+
+def _refuse_stranger(said: drs.Notification) -> None:
+    """Where the maker's own apps are entered, a notification about another app is not ours to apply."""
+    ours = settings.DRS_CLIENT_IDS
+    if ours and said.client_id and said.client_id not in ours:
+        raise drs.Unreadable("It is about a Login with Amazon client that is not in DRS_CLIENT_IDS.")
 
 
 def _remember(message: Message, problem: Exception) -> None:

@@ -44,12 +44,22 @@ _ONE_PEM: Final = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Check:
+    """One check and what came of it, in words for a person."""
+
+    name: str
+    verdict: Literal["passed", "failed", "not reached"]
+    detail: str
+
+
 class Refused(Exception):
     """Not let in. `check` names the check that failed, for our log only; the sender is never told."""
 
     def __init__(self, check: str, reason: str) -> None:
         super().__init__(f"{check}: {reason}")
         self.check = check
+        self.checks: tuple[Check, ...] = ()
 
 
 class Malformed(Refused):
@@ -92,28 +102,152 @@ class Verified:
     envelope: Envelope
     certificate: x509.Certificate
     freshness: Freshness
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an examination found, for a person to read."""
+
+    checks: tuple[Check, ...]
+    envelope: Envelope | None
+    certificate: x509.Certificate | None
+
+    @property
+    def genuine(self) -> bool:
+        """Amazon signed exactly this, whoever's topic it is and however old."""
+        return any(check.name == "signature" and check.verdict == "passed" for check in self.checks)
 
 
 Fetcher = Callable[[str], x509.Certificate]
 Rules = Callable[[str], TopicRules | None]
 
 
-def verify(body: bytes, headers: Mapping[str, str], rules: Rules, now: datetime, fetch: Fetcher) -> Verified:
+def verify(
+    body: bytes, headers: Mapping[str, str], rules: Rules, now: datetime, fetch: Fetcher, *, redriven: bool = False
+) -> Verified:
     """The verified message in `body`. Pure but for `rules` (asked once, by ARN) and `fetch` (asked once, by URL,
     and only for the one address that the topic's own region allows).
 
-    Raises Malformed, Forbidden, CertificateUnavailable. Source: Amazon's SNS guide, section 7, steps 3 to 10.
+    `redriven`: it came by a queue, where messages may be weeks old; its certificate is judged at the signed Timestamp
+    and the rule of freshness is not applied. Raises Malformed, Forbidden (with the checks made so far) and
+    CertificateUnavailable. Source: Amazon's SNS guide, section 7, steps 3 to 10.
     """
-    named = {name.lower(): value for name, value in headers.items()}
-    if named.get("x-amz-sns-rawdelivery", "").strip():
-        raise Forbidden("raw delivery", "raw messages carry no signature")
-    envelope = parse(body)
-    _compare_headers(envelope, named)
-    _obey(rules(envelope["TopicArn"]), envelope)
-    certificate = fetch(_certificate_address(envelope))
-    check_certificate(certificate, envelope["TopicArn"], now)
-    check_signature(envelope, certificate)
-    return Verified(envelope, certificate, freshness(envelope.timestamp, now))
+    made = _Examination(body, headers, rules, now, fetch, redriven)
+    for name, _, step in _STEPS:
+        try:
+            made.checks.append(Check(name, "passed", step(made)))
+        except Refused as problem:
+            problem.checks = (*made.checks, Check(name, "failed", str(problem)))
+            raise
+    return Verified(made.envelope, made.certificate, made.freshness, tuple(made.checks))
+
+
+def examine(
+    body: bytes, headers: Mapping[str, str], rules: Rules, now: datetime, fetch: Fetcher, *, redriven: bool = False
+) -> Examined:
+    """Every check of `verify` with its verdict, going on after a failure as far as that makes sense. Never raises.
+
+    Pure as `verify` is; a certificate is asked for only at an address that passed its check.
+    """
+    made = _Examination(body, headers, rules, now, fetch, redriven)
+    for name, needs, step in _STEPS:
+        made.checks.append(_attempt(made, name, needs, step))
+    found = {name: getattr(made, name, None) for name in ("envelope", "certificate")}
+    return Examined(tuple(made.checks), **found)
+
+
+class _Examination:
+    """What the checks know so far; each step sets what later ones need."""
+
+    envelope: Envelope
+    certificate: x509.Certificate
+    freshness: Freshness
+
+    def __init__(
+        self, body: bytes, headers: Mapping[str, str], rules: Rules, now: datetime, fetch: Fetcher, redriven: bool
+    ) -> None:
+        self.body, self.headers = body, {name.lower(): value for name, value in headers.items()}
+        self.rules, self.now, self.fetch, self.redriven = rules, now, fetch, redriven
+        self.checks: list[Check] = []
+        self.topic: TopicRules | None = None
+        self.address = ""
+
+    def not_raw(self) -> str:
+        if self.headers.get("x-amz-sns-rawdelivery", "").strip():
+            raise Forbidden("raw delivery", "raw messages carry no signature")
+        return "not a raw delivery"
+
+    def form(self) -> str:
+        self.envelope = parse(self.body)
+        return f"a {self.envelope['Type']}, every field of its shape"
+
+    def same_headers(self) -> str:
+        _compare_headers(self.envelope, self.headers)
+        return "no header differs from the body"
+
+    def on_our_list(self) -> str:
+        found = self.rules(self.envelope["TopicArn"])
+        if found is None or found.arn != self.envelope["TopicArn"]:
+            raise Forbidden("topic", "not on our list")
+        self.topic = found
+        return found.arn
+
+    def version(self) -> str:
+        version = self.envelope["SignatureVersion"]
+        if version not in VERSIONS or (self.topic and version < self.topic.signature_version):
+            raise Forbidden("signature version", "unknown, or older than this topic's")
+        return version
+
+    def certificate_address(self) -> str:
+        self.address = _certificate_address(self.envelope)
+        return self.address
+
+    def fitting_certificate(self) -> str:
+        certificate = self.fetch(self.address)
+        signed_at = min(self.envelope.timestamp, self.now)  # a Timestamp ahead of us proves nothing about later
+        check_certificate(certificate, self.envelope["TopicArn"], signed_at if self.redriven else self.now)
+        self.certificate = certificate
+        return f"{certificate.subject.rfc4514_string()}, valid until {certificate.not_valid_after_utc.isoformat()}"
+
+    def signature(self) -> str:
+        check_signature(self.envelope, self.certificate)
+        return f"valid, version {self.envelope['SignatureVersion']}"
+
+    def age(self) -> str:
+        self.freshness = "fresh" if self.redriven else freshness(self.envelope.timestamp, self.now)
+        return "not asked: it came by a queue" if self.redriven else self.freshness
+
+
+_Step = Callable[[_Examination], str]
+# (name, the attribute without which it makes no sense, what it does)
+_STEPS: Final[tuple[tuple[str, str, _Step], ...]] = (
+    ("raw delivery", "body", _Examination.not_raw),
+    ("form", "body", _Examination.form),
+    ("headers", "envelope", _Examination.same_headers),
+    ("topic", "envelope", _Examination.on_our_list),
+    ("signature version", "envelope", _Examination.version),
+    ("certificate address", "envelope", _Examination.certificate_address),
+    ("certificate", "address", _Examination.fitting_certificate),
+    ("signature", "certificate", _Examination.signature),
+    ("freshness", "envelope", _Examination.age),
+)
+
+
+def _attempt(made: _Examination, name: str, needs: str, step: _Step) -> Check:
+    if not getattr(made, needs, None) and needs != "body":
+        return Check(name, "not reached", "an earlier check failed")
+    try:
+        detail = step(made)
+    except Refused as problem:
+        return Check(name, "failed", str(problem))
+    except CertificateUnavailable as problem:
+        return Check(name, "not reached", f"the certificate could not be had just now: {problem}")
+    return (
+        Check(name, "failed", f"{detail}: it would be held")
+        if detail in ("stale", "future")
+        else Check(name, "passed", detail)
+    )
 
 
 def parse(body: bytes) -> Envelope:
@@ -164,15 +298,6 @@ def _compare_headers(envelope: Envelope, headers: Mapping[str, str]) -> None:
     for header, field in (("message-type", "Type"), ("message-id", "MessageId"), ("topic-arn", "TopicArn")):
         if headers.get(f"x-amz-sns-{header}", envelope[field]) != envelope[field]:
             raise Forbidden("headers", f"{field} differs between header and body")
-
-
-def _obey(rules: TopicRules | None, envelope: Envelope) -> None:
-    """The topic is ours, and signed at least as well as we know it to be."""
-    if rules is None or rules.arn != envelope["TopicArn"]:
-        raise Forbidden("topic", "not on our list")
-    version = envelope["SignatureVersion"]
-    if version not in VERSIONS or version < rules.signature_version:
-        raise Forbidden("signature version", "unknown, or older than this topic's")
 
 
 def _certificate_address(envelope: Envelope) -> str:

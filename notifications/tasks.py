@@ -2,10 +2,13 @@
 
 import time
 
+from botocore.exceptions import BotoCoreError, ClientError
 from celery import shared_task
+from django.conf import settings
+from django.db.models.functions import Now
 
-from notifications import doorbell, inbox
-from notifications.models import Order
+from notifications import doorbell, inbox, provision, retention
+from notifications.models import DrsRegistration, Order, Topic
 
 SLICE = 30.0  # seconds; then let others have the worker
 
@@ -24,5 +27,28 @@ def process() -> int:
 
 @shared_task(name="notifications.find_devices", ignore_result=True)
 def find_devices() -> int:
-    """Give orders the devices that were registered after them."""
-    return Order.objects.find_devices()
+    """Give orders and Dash registrations the devices that were registered after them."""
+    return Order.objects.find_devices() + DrsRegistration.objects.find_devices()
+
+
+@shared_task(name="notifications.check_drift", ignore_result=True)
+def check_drift() -> int:
+    """Compare every topic at AWS with what should be there; how many differ. Only where we manage them."""
+    if not settings.SNS_MANAGED:
+        return 0
+    return sum(bool(_checked(topic)) for topic in Topic.objects.all())
+
+
+def _checked(topic: Topic) -> list[str]:
+    try:
+        return provision.check(topic)
+    except (BotoCoreError, ClientError) as problem:
+        words = [f"AWS could not be asked: {type(problem).__name__}"]
+        Topic.objects.filter(pk=topic.pk).update(drift=words, drift_checked_at=Now())
+        return words
+
+
+@shared_task(name="notifications.tidy", ignore_result=True)
+def tidy() -> tuple[int, int]:
+    """Forget what is old enough; make room for the days to come."""
+    return retention.tidy()

@@ -19,6 +19,7 @@ from devices.admin.readings import ReadOnly
 from devices.admin.units import DeviceAdmin
 from devices.models import Device
 from notifications.models import Order
+from portal import alarm_admin  # noqa: F401  (registers alarms)
 from portal.models import User
 from skill.admin import EndpointInline
 from skill.models import AlexaGrant, Endpoint

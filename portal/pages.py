@@ -17,7 +17,9 @@ from django.db.models.functions import Extract, Floor, RowNumber
 
 from devices.forecast import LOOK_BACK, SILENT, Forecast, Unknown, run_out
 from devices.models import DailyUse, Device, Inventory, Reading, Slot
+from notifications import drs
 from notifications.models import Order, OrderItem
+from notifications.timeline import CANCEL_WITHIN, Entry, timeline
 from portal.alexa_link import link_card
 from portal.charts import Chart, Point, step_chart
 from portal.levels import LOW_PERCENT, Level, level_of, plain
@@ -28,7 +30,6 @@ HISTORY = timedelta(days=30)
 CHART_POINTS = 360
 ORDERS_PER_PAGE = 20
 LATEST_ORDERS = 3
-CANCEL_WITHIN = timedelta(hours=24)  # Amazon's Dash FAQ: a standard order can be cancelled for a day
 ORDER_WORDS = {
     Order.State.PLACED: ("Ordered", "info"),
     Order.State.SHIPPED: ("Shipped", "ok"),
@@ -83,6 +84,7 @@ class OrderCard:
     cancel_until: datetime | None
     too_late: bool
     conflict: bool
+    story: tuple[Entry, ...] = ()
 
 
 def owned_devices(user: User) -> QuerySet[Device]:
@@ -116,11 +118,11 @@ def devices(user: User) -> dict[str, Any]:
 def device(found: Device, now: datetime) -> dict[str, Any]:
     """One device: levels, history, its orders, what Alexa knows of it."""
     assert found.owner is not None
-    mine = owned_orders(found.owner).filter(device=found)[:ORDERS_PER_PAGE]
+    mine = owned_orders(found.owner).prefetch_related("notifications").filter(device=found)[:ORDERS_PER_PAGE]
     return {
         "device": found,
         "slots": slot_histories(found, now),
-        "orders": [order_card(order, now) for order in mine],
+        "orders": [order_card(order, now, story=True) for order in mine],
         "link": link_card(found.owner),
         "alexa": alexa_endpoint(found),
         "low_percent": LOW_PERCENT,
@@ -129,8 +131,9 @@ def device(found: Device, now: datetime) -> dict[str, Any]:
 
 def orders(user: User, now: datetime, page: str | None) -> dict[str, Any]:
     """The customer's orders, a page at a time; a page that does not exist is the last one."""
-    shown = Paginator(owned_orders(user), ORDERS_PER_PAGE).get_page(page)
-    return {"page": shown, "orders": [order_card(order, now) for order in shown]}
+    mine = owned_orders(user).prefetch_related("notifications")
+    shown = Paginator(mine, ORDERS_PER_PAGE).get_page(page)
+    return {"page": shown, "orders": [order_card(order, now, story=True) for order in shown]}
 
 
 def account(user: User) -> dict[str, Any]:
@@ -163,8 +166,8 @@ def slot_histories(found: Device, now: datetime) -> list[SlotHistory]:
     return [SlotHistory(*parts) for parts in zip(levels, charts, forecasts, strict=True)]
 
 
-def order_card(order: Order, now: datetime) -> OrderCard:
-    """One order; says until when it can be cancelled, or that it no longer can."""
+def order_card(order: Order, now: datetime, *, story: bool = False) -> OrderCard:
+    """One order; says until when it can be cancelled, or that it no longer can, and on request its whole story."""
     word, tone = ORDER_WORDS[Order.State(order.state)]
     until = order.placed_at + CANCEL_WITHIN if order.placed_at and order.state == Order.State.PLACED else None
     return OrderCard(
@@ -179,7 +182,15 @@ def order_card(order: Order, now: datetime) -> OrderCard:
         cancel_until=until if until and now < until else None,
         too_late=bool(until and now >= until),
         conflict=order.conflict,
+        story=_story(order, now) if story else (),
     )
+
+
+def _story(order: Order, now: datetime) -> tuple[Entry, ...]:
+    """What Amazon said of it, for who looks closer."""
+    said = [drs.from_json(row.parsed) for row in order.notifications.all() if not row.contradicted]
+    listed = {product.asin for product in order.slot.products.all() if product.active} if order.slot else set()
+    return timeline(said, now, listed)
 
 
 def _item_lines(order: Order) -> list[ItemLine]:

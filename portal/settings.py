@@ -222,7 +222,21 @@ GATEWAY_RATE = _number("GATEWAY_RATE", 2000)  # reports per second and region th
 # --- SNS ---------------------------------------------------------------------------------------------------------------------
 SNS_TOPIC_ARNS = _list("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:dash-sandbox" if EMBEDDED else "")
 SNS_BASIC_AUTH = _list("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
+SNS_QUEUE_URLS = _list("SNS_QUEUE_URLS")  # SQS queues that the topics also publish to: manage.py sns_pull
+SNS_DEAD_LETTER_URLS = _list("SNS_DEAD_LETTER_URLS")  # where SNS puts what it could not deliver: manage.py sns_redrive
+SNS_BODY_DAYS = _whole("SNS_BODY_DAYS", 90)  # raw messages are kept so long …
+SNS_MESSAGE_DAYS = _whole("SNS_MESSAGE_DAYS", 400)  # … and that they were here, so that none counts twice
+SNS_MANAGED = _flag("SNS_MANAGED")  # the topics were set up by manage.py sns_setup: compare daily with what AWS has
+DRS_CLIENT_IDS = _list("DRS_CLIENT_IDS")  # Login with Amazon clients of Dash apps; empty: any
 SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
+
+# --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
+ALARM_EMAILS = _list("ALARM_EMAILS")  # the on-call group
+ALARM_WEBHOOK_URL = _text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
+ALARM_WEBHOOK_SECRET = _text("ALARM_WEBHOOK_SECRET", "" if not ALARM_WEBHOOK_URL else None, why="it signs the alarms.")
+ALARM_COVERAGE_GOAL = _number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
+ALARM_SKILL_FAILURES = _whole("ALARM_SKILL_FAILURES", 10)  # of one skill in one unit within an hour
+ALARM_OVERDUE_SECONDS = _number("ALARM_OVERDUE_SECONDS", 900)  # a report may be due for so long
 
 # --- History of readings; days -----------------------------------------------------------------------------------------------
 READINGS_KEPT_DAYS = _whole(

@@ -1,7 +1,9 @@
 """The door of the tests: Amazon with a certificate on a local server, a clock, a topic, and a way to post."""
 
 import json
+import logging
 import os
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -72,6 +74,12 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
 
 
 @pytest.fixture(autouse=True)
+def topics_anew() -> None:
+    """What another test's topic was is forgotten."""
+    inbox.forget_topics()
+
+
+@pytest.fixture(autouse=True)
 def rings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The broker's side of the doorbell: what was sent, at once."""
     sent: list[str] = []
@@ -100,6 +108,31 @@ def door(certificate_server: FarSide, set_clock: Any) -> Post:
         return client.post("/sns/", body, content_type=kind, headers=headers, **extra)
 
     return post
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """AWS's SNS and SQS, played by moto on a free port."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def aws_far_side(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty AWS account, and boto3 told by its own variables where it is."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", moto_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", moto_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_server)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
+    return moto_server
 
 
 @pytest.fixture

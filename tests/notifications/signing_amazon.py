@@ -146,7 +146,8 @@ def far_side() -> Iterator[FarSide]:
 
 
 def dash(kind: str = "OrderPlacedNotification", **changes: Any) -> dict[str, Any]:
-    """A Dash notification, version 2, about Alice's machine. `changes`: time, id, order, version, items, date."""
+    """A Dash notification, version 2, about Alice's machine. `changes`: time, id, order, version, items, date,
+    serial, customer, slots."""
     order: dict[str, Any] = {"instanceId": changes.get("order", "amzn1.dash.v2.o.coffee-1"), "slotId": "beans"}
     if kind in ("OrderPlacedNotification", "ItemShippedNotification"):
         order |= _products(changes)
@@ -162,11 +163,19 @@ def dash(kind: str = "OrderPlacedNotification", **changes: Any) -> dict[str, Any
             "deviceIdentifier": {"serialNumber": changes.get("serial", "CRM20-0001")},
             "productIdentifier": {"modelId": "CREMA-20"},
         },
-        "customerInfo": {"directedCustomerId": "amzn1.account.ALICE"},
+        "customerInfo": {"directedCustomerId": changes.get("customer", "amzn1.account.ALICE")},
     }
+    if kind == "SubscriptionChangedNotification":
+        document["subscriptionInfo"] = {"slotsSubscriptionStatus": changes.get("slots", {"beans": chosen()})}
     if kind.startswith(("Order", "Item")):
         document["orderInfo"] = order
     return document
+
+
+def chosen(asin: str = "B00BEANS01", subscribed: bool = True) -> dict[str, Any]:
+    """A slot's subscription in version 2."""
+    products = [{"asin": asin, "quantity": 2.0, "unit": "count"}] if asin else []
+    return {"subscribed": subscribed, "productInfoList": products}
 
 
 def _products(changes: dict[str, Any]) -> dict[str, Any]:

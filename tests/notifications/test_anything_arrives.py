@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import drs, sns, strict_json
+from notifications import drs, folds, sns, strict_json
 from tests.notifications.signing_amazon import dash
 
 PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotification", "ItemShippedNotification"
@@ -51,7 +51,7 @@ def test_any_part_replaced_by_anything_is_understood_or_unreadable(kind: str, da
         said = read(document)
     except drs.Unreadable:
         return
-    drs.fold([drs.from_json(json.loads(json.dumps(drs.as_json(said))))])
+    folds.order([drs.from_json(json.loads(json.dumps(drs.as_json(said))))])
 
 
 @given(st.from_regex(r"\A-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,20})?\Z"))

@@ -42,6 +42,8 @@ def test_the_whole_of_an_order_placed_version_2() -> None:
         version="2",
         items=(drs.Item(Decimal(2), "Count", "B00BEANS01", TUESDAY),),
         remarks=(),
+        customer_id="amzn1.account.ALICE",
+        client_id="amzn1.application-oa2-client.crema",
     )
     assert drs.from_json(json.loads(json.dumps(drs.as_json(said)))) == said
 

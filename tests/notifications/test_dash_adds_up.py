@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import drs
+from notifications import drs, folds
 from tests.notifications.signing_amazon import dash
 
 PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotification", "ItemShippedNotification"
@@ -41,7 +41,7 @@ def at(hour: int) -> str:
     ],
 )
 def test_where_an_order_stands(kinds: list[str], state: str, conflict: bool) -> None:
-    order = drs.fold(read(dash(kind, time=at(hour))) for hour, kind in enumerate(kinds))
+    order = folds.order(read(dash(kind, time=at(hour))) for hour, kind in enumerate(kinds))
     assert order is not None
     assert (order.state, order.conflict) == (state, conflict)
     assert (order.placed_at is None) == (PLACED not in kinds)
@@ -49,13 +49,13 @@ def test_where_an_order_stands(kinds: list[str], state: str, conflict: bool) -> 
 
 
 def test_nothing_said_is_no_order() -> None:
-    assert drs.fold([]) is None
+    assert folds.order([]) is None
 
 
 def test_shipping_in_version_1_keeps_the_product_and_renews_the_date() -> None:
     placed = read(dash(PLACED, time=at(1)))
     shipped = read(dash(SHIPPED, time=at(2), version="1", date="2026-11-26T20:00:00Z"))
-    order = drs.fold([shipped, placed])
+    order = folds.order([shipped, placed])
     assert order is not None
     assert order.items == (drs.Item(Decimal(2), "count", "B00BEANS01", datetime(2026, 11, 26, 20, tzinfo=UTC)),)
     assert order.estimated_delivery == datetime(2026, 11, 26, 20, tzinfo=UTC)
@@ -66,7 +66,7 @@ def test_a_shorter_list_without_names_renews_the_date_only() -> None:
     milk = {"asin": "B00MILK001", "quantity": 1, "unit": "count"}
     placed = read(dash(PLACED, time=at(1), items=[beans, milk]))
     shipped = read(dash(SHIPPED, time=at(2), version="1", date="2026-11-26T20:00:00Z"))
-    order = drs.fold([placed, shipped])
+    order = folds.order([placed, shipped])
     assert order is not None
     assert [(item.asin, item.estimated_delivery.day) for item in order.items if item.estimated_delivery] == [
         ("B00BEANS01", 26),
@@ -75,7 +75,7 @@ def test_a_shorter_list_without_names_renews_the_date_only() -> None:
 
 
 def test_a_null_date_does_not_erase_an_earlier_one() -> None:
-    order = drs.fold([read(dash(PLACED, time=at(1))), read(dash(SHIPPED, time=at(2), date=None))])
+    order = folds.order([read(dash(PLACED, time=at(1))), read(dash(SHIPPED, time=at(2), date=None))])
     assert order is not None
     assert order.estimated_delivery == TUESDAY
 
@@ -84,22 +84,22 @@ def test_instants_are_compared_and_not_their_text() -> None:
     """As text, 10:00:00Z comes after 10:00:00.300Z."""
     early = read(dash(PLACED, time="2026-11-21T10:00:00Z", date="2026-11-24T20:00:00Z"))
     late = read(dash(SHIPPED, time="2026-11-21T10:00:00.300Z", date="2026-11-25T20:00:00Z"))
-    order = drs.fold([late, early])
+    order = folds.order([late, early])
     assert order is not None
     assert order.estimated_delivery == datetime(2026, 11, 25, 20, tzinfo=UTC)
 
 
 def test_twins_that_contradict_each_other_count_for_nothing() -> None:
     placed, other = read(dash(PLACED, id=ID)), read(dash(CANCELLED, id=ID))
-    assert drs.fold([placed, other]) is None
+    assert folds.order([placed, other]) is None
     shipped = read(dash(SHIPPED))
-    assert drs.fold([placed, other, shipped]) == drs.fold([shipped])
+    assert folds.order([placed, other, shipped]) == folds.order([shipped])
 
 
 def test_twins_that_agree_are_one() -> None:
     document = dash(PLACED, id=ID)
     again = {name: document[name] for name in reversed(list(document))}
-    assert drs.fold([read(document), read(again)]) == drs.fold([read(document)])
+    assert folds.order([read(document), read(again)]) == folds.order([read(document)])
 
 
 DATES = st.sampled_from([None, "2026-11-24T20:00:00Z", "2026-11-25T20:00:00Z", "nonsense"])
@@ -126,9 +126,9 @@ def test_any_order_and_any_repetition_come_to_the_same(
     pair: tuple[list[drs.Notification], list[drs.Notification]],
 ) -> None:
     said, shuffled = pair
-    assert drs.fold(shuffled) == drs.fold(said)
+    assert folds.order(shuffled) == folds.order(said)
 
 
 @given(st.lists(SAID, max_size=6))
 def test_what_is_stored_folds_like_what_was_read(said: list[drs.Notification]) -> None:
-    assert drs.fold(drs.from_json(json.loads(json.dumps(drs.as_json(one)))) for one in said) == drs.fold(said)
+    assert folds.order(drs.from_json(json.loads(json.dumps(drs.as_json(one)))) for one in said) == folds.order(said)

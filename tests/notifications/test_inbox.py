@@ -14,8 +14,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import drs, inbox, orders, tasks
-from notifications.models import Message, Notification, Order, OrderItem, Topic
+from notifications import inbox, ledger, orders, tasks
+from notifications.models import DrsRegistration, Message, Notification, Order, OrderItem, Topic
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, dash
 
 PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotification", "ItemShippedNotification"
@@ -240,7 +240,7 @@ def test_a_twin_that_comes_later_takes_the_first_one_back(door: Any, topic: Topi
     work()
     first.refresh_from_db()
     assert (first.state, Order.objects.get().state) == (Message.State.QUARANTINED, "UNCLEAR")
-    assert first.reason == orders.TWINS.format(ID)
+    assert first.reason == ledger.TWINS.format(ID)
     assert not OrderItem.objects.exists()
 
 
@@ -279,20 +279,12 @@ def test_what_cannot_be_understood_is_quarantined_with_the_reason(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("kind", [*drs.ABOUT_DEVICES, "DevicePreRegisteredNotification"])
-def test_what_is_not_used_yet_is_kept(kind: str, door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+def test_a_type_that_we_do_not_know_is_kept(door: Any, topic: Topic, amazon: Amazon, work: Any) -> None:
+    kind = "DevicePreRegisteredNotification"
     message = send(door, amazon, dash(kind))
     work()
     message.refresh_from_db()
     assert (message.state, message.reason) == (Message.State.UNUSED, f"Nothing here uses {kind} yet.")
     assert message.notification.kind == kind
     assert not Order.objects.exists()
-
-
-@pytest.mark.django_db
-def test_smart_properties_are_kept_for_later(door: Any, amazon: Amazon, work: Any) -> None:
-    Topic.objects.create(arn=ARN, kind=Topic.Kind.ASP)
-    message = send(door, amazon, "{}")
-    work()
-    message.refresh_from_db()
-    assert message.state == Message.State.UNUSED
+    assert not DrsRegistration.objects.exists()

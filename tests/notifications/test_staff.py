@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from notifications.models import Message, Notification, Order, Topic
+from notifications.models import DrsRegistration, Message, Notification, Order, Topic
 from tests.notifications.signing_amazon import Amazon, dash
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,9 @@ def sam(django_user_model: Any) -> Any:
     """Sam of support may look at everything here."""
     user = django_user_model.objects.create_user("sam@example.com", "support all the way", name="Sam", is_staff=True)
     user.user_permissions.set(
-        Permission.objects.filter(content_type__app_label="notifications").exclude(codename="replay_message")
+        Permission.objects.filter(content_type__app_label="notifications").exclude(
+            codename__in=["replay_message", "rebuild_notification"]
+        )
     )
     return user
 
@@ -38,6 +40,7 @@ def desk(sam: Any, settings: Any) -> Client:
 @pytest.fixture
 def order(door: Any, topic: Topic, amazon: Amazon, machine: Any, work: Any) -> Order:
     door(amazon.message(json.dumps(dash())))
+    door(amazon.message(json.dumps(dash("SubscriptionChangedNotification"))))
     door(amazon.confirmation())
     work()
     return Order.objects.get()
@@ -52,7 +55,7 @@ def page(model: type[Any], pk: int | None = None) -> str:
     )
 
 
-@pytest.mark.parametrize("model", [Topic, Message, Notification, Order])
+@pytest.mark.parametrize("model", [Topic, Message, Notification, Order, DrsRegistration])
 def test_every_list_and_every_page_opens(model: type[Any], desk: Client, order: Order) -> None:
     assert desk.get(page(model)).status_code == 200
     for row in model.objects.all():
@@ -63,7 +66,7 @@ def test_every_list_and_every_page_opens(model: type[Any], desk: Client, order: 
 
 
 def test_a_message_shows_why_what_and_where_to(desk: Client, order: Order) -> None:
-    message = Message.objects.get(kind="Notification")
+    message = order.notifications.get().message
     text = desk.get(page(Message, message.pk)).content.decode()
     for shown in ("valid, version 2", "CRM20-0001", page(Order, order.pk), "OrderPlacedNotification", "(masked)"):
         assert shown in text
@@ -75,7 +78,7 @@ def test_an_order_shows_its_items_and_the_notifications_behind_it(desk: Client, 
         assert shown in text
 
 
-@pytest.mark.parametrize("model", [Message, Notification, Order])
+@pytest.mark.parametrize("model", [Message, Notification, Order, DrsRegistration])
 def test_ledgers_cannot_be_written(model: type[Any], desk: Client, order: Order) -> None:
     assert desk.get(reverse(f"admin:notifications_{model._meta.model_name}_add")).status_code == 403
     row = model.objects.first()
@@ -90,7 +93,7 @@ def test_ledgers_cannot_be_written(model: type[Any], desk: Client, order: Order)
 
 @pytest.mark.parametrize("find", ["message", "notification", "serial"])
 def test_a_message_is_found_by_whole_identifiers(find: str, desk: Client, order: Order) -> None:
-    message = Message.objects.get(kind="Notification")
+    message = order.notifications.get().message
     term = {
         "message": message.message_id,
         "notification": message.notification.notification_id,
@@ -105,7 +108,7 @@ def test_a_message_is_found_by_whole_identifiers(find: str, desk: Client, order:
 def test_process_again_needs_its_own_permission_and_calls_the_verb(
     desk: Client, sam: Any, order: Order, work: Any
 ) -> None:
-    message = Message.objects.get(kind="Notification")
+    message = order.notifications.get().message
     choice = {"action": "process_again", "_selected_action": [message.pk]}
     desk.post(page(Message), choice)
     message.refresh_from_db()
@@ -118,6 +121,27 @@ def test_process_again_needs_its_own_permission_and_calls_the_verb(
     work()
     message.refresh_from_db()
     assert message.state == Message.State.DONE
+
+
+def test_an_order_tells_its_story_and_a_registration_its_slots(desk: Client, order: Order) -> None:
+    assert "Ordered" in desk.get(page(Order, order.pk)).content.decode()
+    text = desk.get(page(DrsRegistration, DrsRegistration.objects.get().pk)).content.decode()
+    for shown in ("beans", "B00BEANS01", "SubscriptionChangedNotification"):
+        assert shown in text
+
+
+@pytest.mark.parametrize("model", [Order, DrsRegistration])
+def test_deriving_again_needs_its_own_permission_and_says_what_came_of_it(
+    model: type[Any], desk: Client, sam: Any, order: Order
+) -> None:
+    choice = {"action": "derive_again", "_selected_action": [model.objects.get().pk]}
+    model.objects.update(state="UNCLEAR")
+    desk.post(page(model), choice)
+    assert model.objects.get().state == "UNCLEAR"
+    sam.user_permissions.add(Permission.objects.get(codename="rebuild_notification"))
+    assert "1 came to something else" in desk.post(page(model), choice, follow=True).content.decode()
+    assert model.objects.get().state != "UNCLEAR"
+    assert "It came to the same" in desk.post(page(model), choice, follow=True).content.decode()
 
 
 def test_a_topic_s_arn_is_entered_once(desk: Client, topic: Topic) -> None:

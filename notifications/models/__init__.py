@@ -1,0 +1,26 @@
+"""What SNS told us, and what came of it: topics, messages, Dash notifications, orders, registrations, subscriptions.
+
+Here: columns, constraints and questions to one row or a set, a file for each matter. How a row comes and changes:
+`inbox.py`, `ledger.py`, `orders.py`, `registrations.py`, `topics.py`. Not here: what a message means (`drs.py`).
+"""
+
+from notifications.models.ledger import Notification
+from notifications.models.messages import Message, MessageBody, MessageQuerySet
+from notifications.models.orders import Order, OrderItem, OrderQuerySet
+from notifications.models.properties import PropertyEvent
+from notifications.models.registrations import DrsRegistration, SlotSubscription
+from notifications.models.topics import Topic
+
+__all__ = [
+    "DrsRegistration",
+    "Message",
+    "MessageBody",
+    "MessageQuerySet",
+    "Notification",
+    "Order",
+    "OrderItem",
+    "OrderQuerySet",
+    "PropertyEvent",
+    "SlotSubscription",
+    "Topic",
+]

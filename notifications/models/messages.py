@@ -1,0 +1,174 @@
+"""SNS messages, verified and kept. How one comes and what is done with it: `inbox.py`."""
+
+import json
+from datetime import timedelta
+from typing import Any, Self
+
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.db import connection, models, transaction
+from django.db.models import Q
+from django.db.models.expressions import DatabaseDefault
+from django.db.models.functions import Now
+
+from notifications.models.topics import Topic
+
+EARLIER = timedelta(minutes=1)
+
+
+def _keys() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.TOKEN_KEYS])
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    """Questions to the inbox."""
+
+    def due(self) -> Self:
+        """What waits and whose time has come, oldest first, by the database's clock."""
+        return self.filter(due_at__lte=Now()).order_by("due_at", "id")
+
+    def insert_once(self, message: "Message") -> bool:
+        """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
+        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
+        values = [field.pre_save(message, True) for field in fields]
+        marks = ["DEFAULT" if isinstance(value, DatabaseDefault) else "%s" for value in values]
+        sent = [field.get_db_prep_save(value, connection) for field, value in zip(fields, values, strict=True)]
+        columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH stored AS (INSERT INTO notifications_message ({columns}) VALUES ({', '.join(marks)}) "  # noqa: S608 (our own names)
+                "ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id), "
+                "kept AS (INSERT INTO notifications_messagebody (message_id, received_at, body) "
+                "SELECT id, now(), %s FROM stored) SELECT id FROM stored",
+                [*(value for value, mark in zip(sent, marks, strict=True) if mark == "%s"), message.body],
+            )
+            row = cursor.fetchone()
+        message.pk = row[0] if row else None
+        return row is not None
+
+
+class Message(models.Model):
+    """One SNS message, verified and kept. `due_at` is when it will be looked at; NULL when there is nothing to do."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        DONE = "done", "done"
+        UNUSED = "unused", "not yet used"
+        HELD = "held", "held for a person"
+        QUARANTINED = "quarantined", "not understood"
+        ASIDE = "aside", "set aside by a person"
+
+    class Kind(models.TextChoices):
+        NOTIFICATION = "Notification", "Notification"
+        CONFIRMATION = "SubscriptionConfirmation", "Subscription confirmation"
+        UNSUBSCRIBE = "UnsubscribeConfirmation", "Unsubscribe confirmation"
+
+    class Way(models.TextChoices):
+        HTTPS = "https", "the HTTPS door"
+        SQS = "sqs", "a queue"
+        REDRIVE = "redrive", "the dead-letter queue"
+
+    topic = models.ForeignKey(Topic, on_delete=models.PROTECT, related_name="messages", db_index=False)
+    message_id = models.CharField("message ID", max_length=36)
+    kind = models.CharField(max_length=24, choices=Kind.choices)
+    subject = models.TextField(blank=True)
+    sent_at = models.DateTimeField(help_text="The Timestamp that Amazon signed.")
+    received_at = models.DateTimeField(db_default=Now(), help_text="Our clock.")
+    came_by = models.CharField("came first by", max_length=8, choices=Way.choices, default=Way.HTTPS)
+    sealed = models.BinaryField(
+        null=True, help_text="Token and SubscribeURL, encrypted, until they are of no more use."
+    )
+    verdicts = models.JSONField(
+        default=dict, help_text="What the checks found, since a masked body cannot be verified again."
+    )
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
+    reason = models.TextField(blank=True, help_text="Why it is where it is.")
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True, help_text="What went wrong the last time.")
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        permissions = [("replay_message", "Can have a message processed again")]
+        constraints = [models.UniqueConstraint(fields=["message_id", "topic"], name="message_stored_once")]
+        indexes = [
+            models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="message_due"),
+            models.Index(fields=["-received_at"], name="message_newest"),
+            models.Index(fields=["topic", "-received_at"], name="message_newest_of_topic"),
+            models.Index(fields=["state"], condition=Q(state__in=["held", "quarantined"]), name="message_for_a_person"),
+        ]
+
+    def __str__(self) -> str:
+        return self.message_id
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """A row that is made this way is kept with its body, too."""
+        if not self._state.adding or self._body is None:
+            super().save(*args, **options)
+            return
+        with transaction.atomic():
+            super().save(*args, **options)
+            MessageBody.objects.create(message=self, body=self._body)
+
+    _body: str | None = None
+
+    @property
+    def body(self) -> str | None:
+        """The message with its links and token masked; None once it is pruned."""
+        if self._body is None and self.pk:
+            # It was put there with the row or moved on later: the partitions of earlier days need not be opened.
+            found = MessageBody.objects.filter(message_id=self.pk, received_at__gte=self.received_at - EARLIER)
+            self._body = found.values_list("body", flat=True).first()
+        return self._body
+
+    @body.setter
+    def body(self, body: str) -> None:
+        self._body = body
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body's JSON; empty once it is pruned."""
+        found: dict[str, Any] = json.loads(self.body or "{}")
+        return found
+
+    @property
+    def text(self) -> str:
+        """The published text, as Amazon signed it."""
+        return str(self.document["Message"])
+
+    @property
+    def attributes(self) -> object:
+        """MessageAttributes: not signed, a hint at best."""
+        return self.document.get("MessageAttributes")
+
+    def seal(self, secrets: dict[str, str]) -> None:
+        self.sealed = _keys().encrypt(json.dumps(secrets).encode()) if secrets else None
+
+    def unseal(self) -> dict[str, str]:
+        """Token and SubscribeURL, or nothing once they were forgotten."""
+        opened: dict[str, str] = json.loads(_keys().decrypt(bytes(self.sealed))) if self.sealed else {}
+        return opened
+
+    def settle(self, state: State, reason: str = "") -> None:
+        """Nothing more to do: say why, and forget what was secret unless a person may still need it."""
+        self.state, self.reason, self.error, self.due_at = state, reason, "", None
+        if state != self.State.HELD:
+            self.sealed = None
+        self.save(update_fields=["state", "reason", "error", "due_at", "sealed"])
+
+
+class MessageBody(models.Model):
+    """A message's body, apart from its row: a table partitioned by day, so that forgetting a day is dropping a partition.
+
+    No constraint ties it to the message, for a partition is dropped whole; `received_at` is when it was put here.
+    """
+
+    message = models.OneToOneField(
+        Message, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+"
+    )
+    received_at = models.DateTimeField(db_default=Now())
+    body = models.TextField()
+
+    def __str__(self) -> str:
+        return f"body of {self.message_id}"

@@ -1,0 +1,53 @@
+"""Alarms in the admin: read, and taken with a note."""
+
+from django.contrib import admin
+from django.forms import ModelForm
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from portal import alarms
+from portal.models import Alarm, AlarmNotice
+
+
+class AlarmNoticeInline(TabularInline):
+    """What was sent, to where and when."""
+
+    model = AlarmNotice
+    fields = ["channel", "event", "created_at", "sent_at", "due_at", "attempts", "error"]
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+        return False
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ModelAdmin):
+    """Opened and closed by the conditions themselves; a person can only take one, with a note."""
+
+    list_display = ["title", "opened_at", "count", "closed_at", "acknowledged_by", "note"]
+    list_filter = [("closed_at", admin.EmptyFieldListFilter), "condition"]
+    list_select_related = ["acknowledged_by"]
+    fields = [
+        "title", "condition", ("opened_at", "seen_at", "closed_at"), "count", "shown_evidence", "note",
+        ("acknowledged_by", "acknowledged_at"),
+    ]  # fmt: skip
+    readonly_fields = [
+        "title", "condition", "opened_at", "seen_at", "closed_at", "count", "shown_evidence", "acknowledged_by",
+        "acknowledged_at",
+    ]  # fmt: skip
+    inlines = [AlarmNoticeInline]
+
+    @admin.display(description="Evidence")
+    def shown_evidence(self, alarm: Alarm) -> str:
+        return "\n".join(alarm.evidence)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Alarm, form: ModelForm, change: bool) -> None:  # type: ignore[type-arg]
+        alarms.acknowledge(obj, request.user, obj.note)  # type: ignore[arg-type]

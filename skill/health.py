@@ -1,0 +1,81 @@
+"""Questions about the skill's health, for alarms and boards: each answers with its evidence, a line each; none: all is well.
+
+Read-only. What is asked and how often, and who hears of it, is not decided here.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Count, Max, Min, Q
+from django.db.models.functions import Now
+
+from skill.models import Endpoint, Event, Gateway
+
+RECENT = timedelta(hours=24)
+# Amazon's words for "your event is wrong": our bug, which trying again does not mend.
+OUR_BUGS = [
+    "INVALID_REQUEST_EXCEPTION",
+    "ACCOUNT_NOT_FOUND_EXCEPTION",
+    "REQUEST_ENTITY_TOO_LARGE_EXCEPTION",
+    "INSUFFICIENT_PERMISSION_EXCEPTION",
+    "SKILL_NOT_FOUND_EXCEPTION",
+    "HTTP 400",
+]
+
+
+def parked_events() -> list[str]:
+    """Events of the last day that Amazon refused, by name and code."""
+    parked = Event.objects.filter(status=Event.Status.PARKED, settled_at__gt=Now() - RECENT)
+    rows = parked.values_list("name", "last_code").annotate(Count("pk"), Max("pk")).order_by("name", "last_code")
+    return [f"{count} {name}: {code or 'no code'} (newest #{newest})" for name, code, count, newest in rows]
+
+
+def refused_reports() -> list[str]:
+    """Endpoints whose last report Amazon refused as wrong, by its code."""
+    refused = Endpoint.objects.live().filter(last_code__in=OUR_BUGS)
+    rows = refused.values_list("last_code").annotate(Count("pk"), Max("pk")).order_by("last_code")
+    return [f"{count} endpoints: {code} (one is #{newest})" for code, count, newest in rows]
+
+
+def coverage() -> float | None:
+    """Share of live endpoints whose every level was reported within 24 hours; None where nothing is owed yet.
+
+    An endpoint owes its first report a day after it was linked.
+    """
+    owed = Endpoint.objects.live().filter(Q(reported_at__isnull=False) | Q(grant__accepted_at__lt=Now() - RECENT))
+    owed = owed.filter(device__inventories__slot__sensor="level").distinct()
+    counts = owed.aggregate(
+        all=Count("pk", distinct=True), told=Count("pk", Q(reported_at__gt=Now() - RECENT), distinct=True)
+    )
+    return counts["told"] / counts["all"] if counts["all"] else None
+
+
+def coverage_below_goal() -> list[str]:
+    """The daily duty: Amazon wants every level once a day."""
+    share = coverage()
+    if share is None or share >= settings.ALARM_COVERAGE_GOAL:
+        return []
+    return [f"{share:.1%} of the levels were reported within 24 hours; the goal is {settings.ALARM_COVERAGE_GOAL:.1%}."]
+
+
+def overdue_reports() -> list[str]:
+    """Reports that have been due for longer than a healthy delivery leaves them."""
+    patience = timedelta(seconds=settings.ALARM_OVERDUE_SECONDS)
+    late = Endpoint.objects.live().filter(due_at__lt=Now() - patience)
+    rows = late.values_list("region").annotate(Count("pk"), Min("due_at")).order_by("region")
+    return [
+        f"{region}: {count} reports are overdue, the oldest since {since:%Y-%m-%d %H:%M} UTC"
+        for region, count, since in rows
+    ]
+
+
+def rejected_client() -> list[str]:
+    """Login with Amazon does not know our client ID and secret: no customer's token can be renewed."""
+    rows = Gateway.objects.filter(name="LWA", open_until__isnull=False, trouble__contains="invalid_client")
+    return [f"Login with Amazon: {row.trouble}" for row in rows]
+
+
+def open_breakers() -> list[str]:
+    """Doors of Amazon's that are not knocked at for now."""
+    rows = Gateway.objects.filter(open_until__gt=Now() - timedelta(minutes=1), failures__gt=0).order_by("name")
+    return [f"{row}: {row.failures} failures in a row, {row.trouble or 'no words'}" for row in rows]

@@ -1,0 +1,223 @@
+"""Smart Properties' events: a hotel's rooms, their automations and skills. Once each, by Amazon's time, the unknown kept."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications import asp, inbox, properties
+from notifications.models import Message, PropertyEvent, Topic
+from tests.notifications.signing_amazon import ARN, NOW, Amazon
+
+ROOM = "amzn1.alexa.unit.did.ROOM12"
+LAMP = "amzn1.alexa.endpoint.LAMP"
+
+
+def event(kind: str, number: str = "e-1", at: str = "2026-11-21T09:00:00Z", **payload: Any) -> dict[str, Any]:
+    namespace, name = kind.rsplit(".", 1)
+    return {
+        "header": {
+            "version": "2.0",
+            "eventId": {"id": number},
+            "eventType": {"namespace": namespace, "name": name},
+            "eventTime": {"timestamp": at},
+            "entities": {"unit": {"type": "Unit", "id": ROOM}, "skill": {"type": "Skill", "id": "amzn1.ask.skill.1"}},
+        },
+        "payload": payload,
+    }
+
+
+def failure(number: str = "e-1", at: str = "2026-11-21T09:00:00Z", status: str = "FAILURE") -> dict[str, Any]:
+    errors = [{"type": "ENDPOINT_NOT_FOUND", "id": LAMP, "message": "gone"}] if status == "FAILURE" else []
+    result = {"status": status, "errors": errors}
+    return event(asp.AUTOMATION, number, at, automation={"id": "amzn1.alexa.automation.wake-up"}, result=result)
+
+
+def read(document: dict[str, Any]) -> asp.Event:
+    return asp.parse(json.dumps(document))
+
+
+def test_the_whole_of_a_failed_automation() -> None:
+    said = read(failure())
+    assert said == asp.Event(
+        "e-1", "Alexa.Automation.Execution", "Completion", said.digest, datetime(2026, 11, 21, 9, tzinfo=UTC),
+        unit_id=ROOM, skill_id="amzn1.ask.skill.1", automation_id="amzn1.alexa.automation.wake-up", failed=True,
+        errors=(f"ENDPOINT_NOT_FOUND {LAMP} gone",),
+    )  # fmt: skip
+    assert asp.from_json(json.loads(json.dumps(asp.as_json(said)))) == said
+
+
+@pytest.mark.parametrize(
+    ("result", "failed"),
+    [
+        ({"status": "FAILURE"}, True),
+        ({"status": "SUCCESS"}, False),
+        ({}, False),
+        ({"status": "DONE", "errors": []}, False),
+        ({"errors": [{"type": "X"}]}, True),
+    ],
+)
+def test_anything_but_failure_is_success(result: dict[str, Any], failed: bool) -> None:
+    assert read(event(asp.AUTOMATION, result=result)).failed == failed
+
+
+@pytest.mark.parametrize(
+    "payload", [{"endpoint": {"id": LAMP}}, {"endpointId": LAMP}, {"endpoint": {"id": "x"}, "endpointId": LAMP}]
+)
+def test_where_a_finished_set_up_may_name_its_endpoint(payload: dict[str, Any]) -> None:
+    assert read(event(asp.SETUP, **payload)).endpoint_id == LAMP
+
+
+def test_a_finished_set_up_without_an_endpoint_is_for_a_person() -> None:
+    with pytest.raises(asp.Unreadable, match="no endpoint"):
+        read(event(asp.SETUP))
+
+
+def test_a_role_s_ids_are_found_wherever_they_stand() -> None:
+    said = read(
+        event(asp.ASSIGNMENT, deep=[{"principal": {"id": "amzn1.account.BOB"}}], roleId="amzn1.alexa.role.did.R")
+    )
+    assert (said.principal_id, said.role_id) == ("amzn1.account.BOB", "amzn1.alexa.role.did.R")
+
+
+@pytest.mark.parametrize("header", [{}, {"eventId": {"id": "e"}}, {"eventId": {"id": 1}, "eventType": {"namespace": "a", "name": "b"}},
+                                    {"eventId": {"id": "\x00"}, "eventType": {"namespace": "a", "name": "b"}}])  # fmt: skip
+def test_only_id_namespace_and_name_are_indispensable(header: dict[str, Any]) -> None:
+    with pytest.raises(asp.Unreadable):
+        read({"header": header})
+    assert read({"header": {"eventId": {"id": "e"}, "eventType": {"namespace": "a", "name": "b"}}}).kind == "a.b"
+
+
+NAMES = ["id", "unit", "result", "errors", "x"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.sampled_from([*asp.KNOWN, "Alexa.New.Thing"]), JSON, JSON)
+def test_whatever_the_payload_is_it_is_read_or_refused_in_words(kind: str, payload: Any, entities: Any) -> None:
+    document = event(kind) | {"payload": payload}
+    document["header"]["entities"] = entities
+    try:
+        said = read(document)
+    except asp.Unreadable:
+        return
+    assert asp.from_json(json.loads(json.dumps(asp.as_json(said)))) == said
+
+
+@pytest.fixture
+def hotel(db: None) -> Topic:
+    return Topic.objects.create(arn=ARN, kind=Topic.Kind.ASP)
+
+
+def send(door: Any, amazon: Amazon, document: Any) -> Message:
+    message = amazon.message(json.dumps(document))
+    assert door(message).status_code == 200
+    return Message.objects.get(message_id=message["MessageId"])
+
+
+def test_an_event_published_twice_is_one(hotel: Topic, door: Any, amazon: Amazon, work: Any) -> None:
+    for _ in range(2):
+        send(door, amazon, event(asp.ACTIVATION))
+    work()
+    assert (Message.objects.filter(state="done").count(), PropertyEvent.objects.count()) == (2, 1)
+    assert properties.activated(ROOM)
+    assert not properties.activated("another")
+
+
+def test_twins_that_contradict_each_other_are_both_quarantined(
+    hotel: Topic, door: Any, amazon: Amazon, work: Any
+) -> None:
+    send(door, amazon, failure())
+    work()
+    send(door, amazon, failure(status="SUCCESS"))
+    work()
+    assert Message.objects.filter(state="quarantined", reason=properties.TWINS.format("e-1")).count() == 2
+    assert PropertyEvent.objects.filter(contradicted=True).count() == 2
+
+
+def test_what_is_unknown_is_kept_and_what_is_unreadable_is_for_a_person(
+    hotel: Topic, door: Any, amazon: Amazon, work: Any
+) -> None:
+    new, odd = send(door, amazon, event("Alexa.Group.Management.Change")), send(door, amazon, {})
+    work()
+    new.refresh_from_db()
+    odd.refresh_from_db()
+    assert (new.state, new.reason) == ("unused", "Nothing here uses Alexa.Group.Management.Change yet.")
+    assert (odd.state, odd.reason) == ("quarantined", "header.eventId.id is missing, not text, or too long.")
+    assert PropertyEvent.objects.get().kind == "Alexa.Group.Management.Change"
+
+
+def apply(*documents: dict[str, Any]) -> None:
+    topic, _ = Topic.objects.get_or_create(arn=ARN, kind=Topic.Kind.ASP)
+    first = Message.objects.count()
+    for number, document in enumerate(documents, first):
+        body = json.dumps({"Message": json.dumps(document)})
+        Message.objects.create(topic=topic, message_id=f"m-{number}", kind="Notification", sent_at=NOW, body=body)
+    while inbox.process_next():
+        pass
+
+
+def minutes_ago(minutes: int) -> str:
+    return (timezone.now() - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.django_db
+def test_an_automation_fails_until_it_succeeds_whatever_comes_first() -> None:
+    apply(failure("e-1", minutes_ago(10)))
+    assert properties.failing_automations() == [f"amzn1.alexa.automation.wake-up: ENDPOINT_NOT_FOUND {LAMP} gone"]
+    apply(failure("e-0", minutes_ago(20), "SUCCESS"))
+    assert len(properties.failing_automations()) == 1
+    apply(failure("e-2", minutes_ago(5), "SUCCESS"))
+    assert properties.failing_automations() == []
+
+
+@pytest.mark.django_db
+def test_a_skill_that_fails_too_often_within_the_hour() -> None:
+    apply(*(event(asp.SKILL_FAILURE, f"e-{number}", minutes_ago(10 + number)) for number in range(3)))
+    apply(event(asp.SKILL_FAILURE, "old", minutes_ago(90)))
+    assert properties.skill_failures(4, timedelta(hours=1)) == []
+    [words] = properties.skill_failures(3, timedelta(hours=1))
+    assert words.startswith(f"amzn1.ask.skill.1 in {ROOM}: 3 failures")
+
+
+ROLE = {"principal": "amzn1.account.BOB", "role": "amzn1.alexa.role.did.R"}
+DONE = st.lists(
+    st.tuples(st.sampled_from([asp.ASSIGNMENT, asp.REVOCATION, asp.ACTIVATION]), st.integers(0, 3), st.sampled_from("1234")),
+    max_size=6,
+)  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_order_and_repetition_of_events_comes_to_the_same() -> None:
+    @hypothesis.settings(max_examples=20)
+    @given(DONE.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:3]))))
+    def check(pair: tuple[list[Any], list[Any]]) -> None:
+        results = []
+        for said in pair:
+            for model in (PropertyEvent, Message):
+                model.objects.all().delete()
+            apply(*(event(kind, number, f"2026-11-21T09:00:0{second}Z", **ROLE) for kind, second, number in said))
+            rows = PropertyEvent.objects.values_list("event_id", "digest", "contradicted", "happened_at")
+            results.append((sorted(rows), properties.roles(), properties.activated(ROOM)))
+            assert Message.objects.count() == len(said)
+        assert results[0] == results[1]
+
+    check()
+
+
+@pytest.mark.django_db
+def test_support_sees_the_events(client: Any, django_user_model: Any) -> None:
+    apply(failure())
+    client.force_login(django_user_model.objects.create_superuser("sam@example.com", "support all the way"))
+    row = PropertyEvent.objects.get()
+    assert "e-1" in client.get(reverse("admin:notifications_propertyevent_changelist")).content.decode()
+    assert LAMP in client.get(reverse("admin:notifications_propertyevent_change", args=[row.pk])).content.decode()

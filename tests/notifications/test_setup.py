@@ -1,0 +1,243 @@
+"""Topics at AWS, played by moto: set up for exactly the right publisher, twice the same, and never wider than before."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import boto3
+import pytest
+from django.core.management import CommandError, call_command
+
+from notifications import provision, tasks, wanted
+from notifications.models import Topic
+from tests.notifications.signing_amazon import ARN
+
+pytestmark = pytest.mark.django_db
+DASH, PROPERTIES = "arn:aws:iam::476877469412:root", "arn:aws:iam::006860194444:role/AlexaEventConsumerSnsIamRole"
+
+
+@pytest.fixture(autouse=True)
+def aws(aws_far_side: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty account; AWS tells a topic's signature version, which moto keeps and does not tell."""
+    from moto.sns.models import sns_backends
+    from moto.sns.responses import SNSResponse
+
+    settings.PUBLIC_URL = "https://crema.example"
+    whole = SNSResponse.get_topic_attributes
+
+    def telling(self: Any) -> Any:
+        answer = whole(self)
+        topic = sns_backends["123456789012"]["us-east-1"].topics[self._get_param("TopicArn")]
+        answer.result["Attributes"]["SignatureVersion"] = getattr(topic, "signature_version", "1")
+        return answer
+
+    monkeypatch.setattr(SNSResponse, "get_topic_attributes", telling)
+    return boto3.client("sns")
+
+
+def setup(*options: str, arn: str = ARN) -> str:
+    said = StringIO()
+    call_command("sns_setup", arn, *options, stdout=said)
+    return said.getvalue()
+
+
+def policy(aws: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(aws.get_topic_attributes(TopicArn=ARN)["Attributes"]["Policy"])
+    return found
+
+
+def subscriptions(aws: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = aws.list_subscriptions_by_topic(TopicArn=ARN)["Subscriptions"]
+    return found
+
+
+def test_a_dry_run_says_everything_and_does_nothing(aws: Any) -> None:
+    said = setup("--dry-run")
+    for words in ("no such topic", "not let in", "version 2", "no dead-letter queue", "not subscribed"):
+        assert words in said
+    assert aws.list_topics()["Topics"] == []
+    assert not boto3.client("sqs").list_queues().get("QueueUrls")
+    assert not Topic.objects.exists()
+
+
+@pytest.mark.parametrize(("kind", "publisher"), [("drs", DASH), ("asp", PROPERTIES)])
+def test_everything_is_set_up_for_exactly_the_right_publisher(kind: str, publisher: str, aws: Any) -> None:
+    before = json.dumps(boto3.client("sns").create_topic(Name="dash-orders") and policy(aws)["Statement"])
+    setup("--apply", "--kind", kind)
+    assert json.dumps(policy(aws)["Statement"][:-1]) == before
+    assert policy(aws)["Statement"][-1] == {
+        "Sid": wanted.PUBLISHERS[kind][0],
+        "Effect": "Allow",
+        "Principal": {"AWS": publisher},
+        "Action": "sns:Publish",
+        "Resource": ARN,
+    }
+    [subscription] = subscriptions(aws)
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("https", "https://crema.example/sns/")
+    found = aws.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])["Attributes"]
+    assert json.loads(found["DeliveryPolicy"]) == {"healthyRetryPolicy": wanted.RETRIES}
+    assert json.loads(found["RedrivePolicy"]) == {
+        "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dash-orders-dead-letters"
+    }
+    assert found["RawMessageDelivery"] == "false"
+    row = Topic.objects.get()
+    assert (row.kind, row.subscription, row.signature_version) == (kind, Topic.Subscription.PENDING, "2")
+
+
+def test_the_dead_letter_queue_takes_from_this_topic_only(aws: Any) -> None:
+    setup("--apply")
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="dash-orders-dead-letters")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy", "MessageRetentionPeriod"])["Attributes"]
+    [statement] = json.loads(found["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": ARN}}
+    assert found["MessageRetentionPeriod"] == str(14 * 86400)
+
+
+def test_twice_changes_nothing(aws: Any) -> None:
+    setup("--apply")
+    before = policy(aws), subscriptions(aws)
+    assert "nothing set right" in setup("--apply")
+    assert "nothing would set right" in setup("--dry-run")
+    assert (policy(aws), subscriptions(aws)) == before
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_after_a_crash_the_next_run_goes_on(place: int, aws: Any) -> None:
+    steps = provision.set_right(provision.wanted_for(ARN, "drs"))
+    [next(steps) for _ in range(place)]
+    steps.close()
+    setup("--apply")
+    assert provision.check(Topic.objects.get()) == []
+
+
+def test_the_password_is_in_the_address_and_nowhere_else(aws: Any, settings: Any) -> None:
+    settings.SNS_BASIC_AUTH = ["sns:beans", "sns:old"]
+    said = setup("--apply")
+    assert subscriptions(aws)[0]["Endpoint"] == "https://sns:beans@crema.example/sns/"
+    assert "beans" not in said
+    assert "nothing set right" in setup("--apply")
+
+
+WIDE = {"Sid": "wide", "Effect": "Allow", "Principal": "*", "Action": "SNS:*", "Resource": ARN}
+WIDER: list[tuple[dict[str, Any], str]] = [
+    ({}, "*"),
+    ({"Principal": {"AWS": "*"}, "Action": ["sns:Pub*"]}, "*"),
+    ({"Principal": {"AWS": ["arn:aws:iam::999999999999:root"]}}, "999999999999"),
+    ({"Principal": {"Service": "events.amazonaws.com"}}, "events.amazonaws.com"),
+    ({"Condition": {"StringLike": {"AWS:SourceOwner": "*"}}}, "*"),
+    ({"Condition": {"StringEquals": {"AWS:SourceOwner": "999999999999"}}}, "*"),
+]
+
+
+@pytest.mark.parametrize(("change", "stranger"), WIDER)
+def test_who_else_may_publish_is_said_and_left_to_a_person(change: dict[str, Any], stranger: str, aws: Any) -> None:
+    setup("--apply")
+    found = policy(aws)
+    found["Statement"].append(WIDE | change)
+    aws.set_topic_attributes(TopicArn=ARN, AttributeName="Policy", AttributeValue=json.dumps(found))
+    with pytest.raises(CommandError, match="left to a person"):
+        setup("--apply")
+    assert policy(aws) == found
+    [words] = provision.check(Topic.objects.get())
+    assert words == f"The statement wide lets {words.split(' lets ')[1].removesuffix(' publish.')} publish."
+    assert stranger in words
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Action": "sns:Subscribe"},
+        {"Effect": "Deny"},
+        {"Principal": {"AWS": "arn:aws:iam::123456789012:role/ours"}},
+        {"Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}}},
+        {"Principal": {"AWS": "476877469412"}, "Action": "sns:Publish"},
+    ],
+)
+def test_what_lets_no_stranger_in_is_no_drift(change: dict[str, Any]) -> None:
+    policy = {"Statement": WIDE | change}
+    assert wanted.strangers(wanted.Wanted(ARN, "drs", "https://crema.example/sns/"), policy) == []
+
+
+def test_not_principal_and_not_action_are_wide() -> None:
+    ours = wanted.Wanted(ARN, "drs", "https://crema.example/sns/")
+    assert wanted.strangers(ours, {"Statement": {"Effect": "Allow", "NotPrincipal": "x", "Action": "sns:*"}})
+    assert wanted.strangers(ours, {"Statement": {"Effect": "Allow", "Principal": "*", "NotAction": "sns:Subscribe"}})
+
+
+def test_our_statement_made_wide_by_somebody_is_not_touched(aws: Any) -> None:
+    setup("--apply")
+    found = policy(aws)
+    found["Statement"][-1]["Principal"] = {"AWS": "*"}
+    aws.set_topic_attributes(TopicArn=ARN, AttributeName="Policy", AttributeValue=json.dumps(found))
+    with pytest.raises(CommandError, match="2 thing"):
+        setup("--apply")
+    assert policy(aws) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RawMessageDelivery", "true"), ("RedrivePolicy", "{}"), ("DeliveryPolicy", '{"healthyRetryPolicy": {}}')],
+)
+def test_a_changed_subscription_is_drift_and_set_right(name: str, value: str, aws: Any) -> None:
+    setup("--apply")
+    arn = subscriptions(aws)[0]["SubscriptionArn"]
+    aws.set_subscription_attributes(SubscriptionArn=arn, AttributeName=name, AttributeValue=value)
+    row = Topic.objects.get()
+    assert provision.check(row) == [f"The subscription's {name} is not as it should be."]
+    row.refresh_from_db()
+    assert row.drift
+    assert row.drift_checked_at
+    setup("--apply")
+    assert provision.check(row) == []
+    row.refresh_from_db()
+    assert row.drift == []
+
+
+def test_a_subscription_that_is_gone_is_drift(aws: Any) -> None:
+    setup("--apply")
+    aws.unsubscribe(SubscriptionArn=subscriptions(aws)[0]["SubscriptionArn"])
+    assert provision.check(Topic.objects.get()) == ["Our address is not subscribed."]
+
+
+def test_a_subscription_that_waits_is_asked_for_again() -> None:
+    ours = wanted.Wanted(ARN, "drs", "https://crema.example/sns/")
+    statement = {"Statement": [ours.statement()]}
+    found = wanted.Found(statement, "2", "PendingConfirmation", {}, {"Statement": [ours.queue_statement()]}, 14)
+    assert [difference.code for difference in wanted.differences(ours, found)] == ["subscribe"]
+
+
+def test_beat_compares_only_where_we_manage(aws: Any, settings: Any) -> None:
+    setup("--apply")
+    assert tasks.check_drift() == 0
+    assert Topic.objects.get().drift_checked_at is None
+    settings.SNS_MANAGED = True
+    aws.delete_topic(TopicArn=ARN)
+    assert tasks.check_drift() == 1
+    assert "There is no such topic." in Topic.objects.get().drift
+
+
+def test_aws_out_of_reach_is_drift_and_no_crash(settings: Any, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SNS_MANAGED = True
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+    assert tasks.check_drift() == 1
+    assert Topic.objects.get().drift == ["AWS could not be asked: EndpointConnectionError"]
+
+
+def test_the_tries_fit_into_the_hour_that_sns_gives() -> None:
+    tries = wanted.RETRIES
+    low, high = tries["numMinDelayRetries"], tries["numMaxDelayRetries"]
+    assert tries["numNoDelayRetries"] + low + high == tries["numRetries"] == 100
+    assert 3500 < low * tries["minDelayTarget"] + high * tries["maxDelayTarget"] <= 3600
+
+
+def test_another_account_s_credentials_are_noticed(aws: Any) -> None:
+    with pytest.raises(CommandError, match="another account"):
+        setup("--apply", arn=ARN.replace("123456789012", "111111111111"))
+
+
+@pytest.mark.parametrize("arn", ["dash-orders", "arn:aws:sns:mars-1:123456789012:dash"])
+def test_no_topic_at_all(arn: str) -> None:
+    with pytest.raises(CommandError, match="not the ARN"):
+        setup("--dry-run", arn=arn)

@@ -1,0 +1,323 @@
+"""Alarms: conditions that open and close by themselves, and the notices that somebody gets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils import timezone
+
+import notifications.health
+from notifications import inbox
+from notifications.models import Message, Topic
+from portal import alarms, notices, tasks
+from portal.models import Alarm, AlarmNotice
+from skill import health
+from skill.models import AlexaGrant, Endpoint, Event, Gateway
+from tests.notifications.signing_amazon import ARN, FarSide, far_side
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def wrong(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One condition; what is in the list is its evidence."""
+    evidence: list[str] = []
+    monkeypatch.setattr(alarms, "CONDITIONS", (alarms.Condition("milk", "The milk is sour", lambda: list(evidence)),))
+    return evidence
+
+
+@pytest.fixture
+def on_call(settings: Any) -> Any:
+    settings.ALARM_EMAILS = ["oncall@example.com"]
+    return settings
+
+
+def hours_ago(hours: float) -> Any:
+    return timezone.now() - timedelta(hours=hours)
+
+
+def test_all_is_well_in_an_empty_house() -> None:
+    assert alarms.evaluate() == 0
+    assert not Alarm.objects.exists()
+
+
+def test_an_alarm_opens_counts_and_closes_with_its_condition(wrong: list[str], on_call: Any) -> None:
+    assert tasks.evaluate_alarms() == 0
+    wrong.append("It smells.")
+    assert tasks.evaluate_alarms() == 1
+    alarm = Alarm.objects.get()
+    assert (alarm.condition, alarm.count, alarm.evidence, alarm.closed_at) == ("milk", 1, ["It smells."], None)
+    wrong.append("It is green.")
+    tasks.evaluate_alarms()
+    alarm.refresh_from_db()
+    assert (alarm.count, alarm.evidence) == (2, ["It smells.", "It is green."])
+    wrong.clear()
+    assert tasks.evaluate_alarms() == 0
+    alarm.refresh_from_db()
+    assert alarm.closed_at
+    assert [message.subject.split("] ")[1] for message in mail.outbox] == [
+        "Alarm opened: The milk is sour",
+        "Alarm closed: The milk is sour",
+    ]
+    assert "It smells." in mail.outbox[0].body
+    wrong.append("Again.")
+    tasks.evaluate_alarms()
+    assert Alarm.objects.count() == 2
+
+
+def test_reminders_come_at_most_once_an_hour_and_end_when_somebody_takes_it(
+    wrong: list[str], on_call: Any, alice: Any
+) -> None:
+    wrong.append("It smells.")
+    for _ in range(3):
+        tasks.evaluate_alarms()
+    assert len(mail.outbox) == 1
+    AlarmNotice.objects.update(created_at=hours_ago(1.01))
+    for _ in range(3):
+        tasks.evaluate_alarms()
+    assert [notice.event for notice in AlarmNotice.objects.order_by("pk")] == ["opened", "reminded"]
+    alarms.acknowledge(Alarm.objects.get(), alice, "I buy new milk.")
+    AlarmNotice.objects.update(created_at=hours_ago(2))
+    tasks.evaluate_alarms()
+    assert AlarmNotice.objects.count() == 2
+
+
+def test_nobody_is_configured_and_nothing_is_owed(wrong: list[str]) -> None:
+    wrong.append("It smells.")
+    tasks.evaluate_alarms()
+    assert Alarm.objects.exists()
+    assert not AlarmNotice.objects.exists()
+
+
+def test_a_question_that_fails_is_an_alarm_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT no_such_thing")
+        return []
+
+    rows = (alarms.Condition("a", "A", broken), alarms.Condition("b", "B", lambda: ["bad"]))
+    monkeypatch.setattr(alarms, "CONDITIONS", rows)
+    assert alarms.evaluate() == 2
+    assert Alarm.objects.get(condition="a").evidence == ["It could not be asked: ProgrammingError"]
+
+
+def test_a_condition_that_is_no_longer_asked_is_closed(wrong: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.append("It smells.")
+    alarms.evaluate()
+    monkeypatch.setattr(alarms, "CONDITIONS", ())
+    alarms.evaluate()
+    assert Alarm.objects.get().closed_at
+
+
+@pytest.fixture
+def hook(wrong: list[str], settings: Any) -> Any:
+    with far_side() as side:
+        settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = side.url + "/alarms", "secret"
+        wrong.append("It smells.")
+        yield side
+
+
+def test_a_webhook_is_signed_and_names_the_alarm(hook: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    whole = notices.signed_headers
+    monkeypatch.setattr(notices, "signed_headers", lambda *args: seen.append(whole(*args)) or seen[-1])
+    tasks.evaluate_alarms()
+    [body] = hook.posted
+    said = json.loads(body)
+    assert (said["type"], said["condition"], said["evidence"]) == ("alarm.opened", "milk", ["It smells."])
+    assert said["url"].endswith(reverse("admin:portal_alarm_change", args=[Alarm.objects.get().pk]))
+    [headers] = seen
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}".encode()
+    mac = hmac.new(b"secret", signed, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(mac).decode()
+
+
+@pytest.mark.parametrize("status", [302, 404, 429, 500])
+def test_a_webhook_that_does_not_take_it_is_tried_again(status: int, hook: FarSide) -> None:
+    hook.status, hook.headers = status, {"Location": hook.url + "/elsewhere"}
+    tasks.evaluate_alarms()
+    notice = AlarmNotice.objects.get()
+    assert (notice.attempts, notice.sent_at, notice.error) == (1, None, f"NotSent: HTTP {status}")
+    assert timezone.now() < notice.due_at < timezone.now() + timedelta(seconds=11)
+    assert hook.asked == ["/alarms"]
+    assert notices.send_due() == 0
+    AlarmNotice.objects.update(due_at=Now())
+    hook.status = 204
+    assert notices.send_due() == 1
+    notice.refresh_from_db()
+    assert (notice.due_at, notice.error, notice.attempts) == (None, "", 2)
+    assert notice.sent_at
+
+
+def test_a_sender_that_died_leaves_the_notice_to_the_next(hook: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(notice: AlarmNotice) -> bool:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notices, "_send", die)
+        with pytest.raises(SystemExit):
+            tasks.evaluate_alarms()
+    assert notices.send_due() == 0
+    AlarmNotice.objects.update(due_at=Now())
+    assert notices.send_due() == 1
+
+
+def test_in_the_end_a_webhook_that_is_gone_is_given_up(hook: FarSide) -> None:
+    hook.status = 500
+    alarms.evaluate()
+    AlarmNotice.objects.update(attempts=notices.GIVEN_UP_AFTER - 1)
+    notices.send_due()
+    assert AlarmNotice.objects.get().due_at is None
+
+
+def test_staff_take_an_alarm_with_a_note(wrong: list[str], client: Any, django_user_model: Any) -> None:
+    wrong.append("It smells.")
+    alarms.evaluate()
+    sam = django_user_model.objects.create_superuser("sam@example.com", "support all the way")
+    client.force_login(sam)
+    alarm = Alarm.objects.get()
+    page = reverse("admin:portal_alarm_change", args=[alarm.pk])
+    assert "It smells." in client.get(page).content.decode()
+    assert "The milk is sour" in client.get(reverse("admin:portal_alarm_changelist")).content.decode()
+    forms = {"notices-TOTAL_FORMS": "0", "notices-INITIAL_FORMS": "0"}
+    client.post(page, {"note": "I buy new milk.", **forms})
+    alarm.refresh_from_db()
+    assert (alarm.acknowledged_by, alarm.note) == (sam, "I buy new milk.")
+    assert alarm.acknowledged_at
+    assert client.get(reverse("admin:portal_alarm_add")).status_code == 403
+
+
+# The questions
+
+
+@pytest.fixture
+def topic() -> Topic:
+    return Topic.objects.create(arn=ARN, subscription="confirmed")
+
+
+def stored(topic: Topic, number: int = 0, **columns: Any) -> Message:
+    values = {"message_id": f"m-{number}", "sent_at": timezone.now(), "body": "{}", "due_at": None, "state": "done"}
+    return Message.objects.create(topic=topic, **{**values, **columns})
+
+
+@pytest.mark.parametrize(
+    ("state", "ask"), [("held", notifications.health.held), ("quarantined", notifications.health.quarantined)]
+)
+def test_messages_for_a_person(state: str, ask: Any, topic: Topic) -> None:
+    assert ask() == []
+    messages = [stored(topic, number, state=state, reason="Why.") for number in range(2)]
+    assert ask() == ["2 of dash-orders: Why. (m-1)"]
+    assert all(inbox.set_aside(message, "sam@example.com") for message in messages)
+    assert not inbox.set_aside(messages[0], "sam@example.com")
+    assert ask() == []
+    messages[0].refresh_from_db()
+    assert messages[0].reason == "Set aside by sam@example.com. Why."
+
+
+def test_messages_that_fail_again_and_again(topic: Topic) -> None:
+    stored(topic, state="waiting", due_at=timezone.now(), attempts=5, error="ValueError: nonsense")
+    stored(topic, 1, state="waiting", due_at=timezone.now(), attempts=4)
+    assert notifications.health.failing() == ["m-0: ValueError: nonsense (5 attempts)"]
+
+
+def test_a_topic_that_is_unsubscribed_or_differs(topic: Topic) -> None:
+    assert notifications.health.unsubscribed() == notifications.health.drift() == []
+    Topic.objects.update(subscription="unsubscribed", subscription_at=timezone.now(), drift=["It is gone."])
+    assert ARN in notifications.health.unsubscribed()[0]
+    assert notifications.health.drift() == ["dash-orders: It is gone."]
+
+
+@pytest.mark.parametrize(
+    ("hours", "silent"),
+    [([14, 13, 12, 11, 10, 9, 8, 7, 6, 5], True), ([11, 10, 9, 8, 7, 6, 5, 4, 3, 2], False), ([20, 19, 18, 17], False),
+     ([90, 89, 88, 87, 86, 60, 59, 58, 57, 50], False), ([200, 199, 198, 197, 196, 170, 169, 168, 167, 166], True)],
+)  # fmt: skip
+def test_silence_is_judged_by_what_was_usual(hours: list[int], silent: bool, topic: Topic) -> None:
+    for number, ago in enumerate(hours):
+        stored(topic, number, received_at=hours_ago(ago))
+    assert bool(notifications.health.silent()) == silent
+    Topic.objects.update(subscription="none")
+    assert notifications.health.silent() == []
+
+
+def test_a_burst_and_then_half_an_hour_is_no_silence(topic: Topic) -> None:
+    for number in range(20):
+        stored(topic, number, received_at=hours_ago(0.5))
+    assert notifications.health.silent() == []
+
+
+@pytest.fixture
+def endpoint(machine: Any) -> Endpoint:
+    grant = AlexaGrant.objects.create(
+        user=machine.owner, region="NA", expires_at=hours_ago(-1), accepted_at=hours_ago(48)
+    )
+    return Endpoint.objects.create(
+        grant=grant, device=machine, endpoint_id="e-1", region="NA", due_at=hours_ago(-5), reported_at=hours_ago(1)
+    )
+
+
+def test_events_that_alexa_refused_today(endpoint: Endpoint) -> None:
+    for ago in (1, 25):
+        Event.objects.create(
+            endpoint=endpoint, namespace="N", name="InventoryConsumed", payload={}, status="parked",
+            settled_at=hours_ago(ago), last_code="INVALID_REQUEST_EXCEPTION",
+        )  # fmt: skip
+    assert health.parked_events()[0].startswith("1 InventoryConsumed: INVALID_REQUEST_EXCEPTION")
+
+
+@pytest.mark.parametrize(("code", "bad"), [("INVALID_REQUEST_EXCEPTION", True), ("THROTTLING_EXCEPTION", False)])
+def test_reports_that_alexa_refused(code: str, bad: bool, endpoint: Endpoint) -> None:
+    assert health.refused_reports() == []
+    Endpoint.objects.update(last_code=code)
+    assert bool(health.refused_reports()) == bad
+
+
+def test_coverage_counts_who_owes_a_report(endpoint: Endpoint, machine: Any, settings: Any) -> None:
+    settings.ALARM_COVERAGE_GOAL = 0.98
+    assert health.coverage() is None
+    slot = machine.device_model.slots.get()
+    machine.inventories.create(
+        slot=slot, value=50, measured_at=hours_ago(1), heard_at=hours_ago(1), epoch=0, sequence=1
+    )
+    assert (health.coverage(), health.coverage_below_goal()) == (1.0, [])
+    Endpoint.objects.update(reported_at=hours_ago(25))
+    assert health.coverage() == 0.0
+    assert health.coverage_below_goal() == ["0.0% of the levels were reported within 24 hours; the goal is 98.0%."]
+    Endpoint.objects.update(reported_at=None)
+    assert health.coverage() == 0.0
+    AlexaGrant.objects.update(accepted_at=hours_ago(1))
+    assert health.coverage() is None
+
+
+def test_overdue_reports(endpoint: Endpoint, settings: Any) -> None:
+    settings.ALARM_OVERDUE_SECONDS = 900
+    Endpoint.objects.update(due_at=hours_ago(0.2))
+    assert health.overdue_reports() == []
+    Endpoint.objects.update(due_at=hours_ago(0.3))
+    assert health.overdue_reports()[0].startswith("NA: 1 reports are overdue")
+
+
+def test_doors_that_are_closed() -> None:
+    Gateway.objects.create(name="LWA", open_until=hours_ago(-1), failures=20, trouble="invalid_client: unknown")
+    Gateway.objects.create(name="EU", open_until=hours_ago(1), failures=0)
+    assert health.rejected_client() == ["Login with Amazon: invalid_client: unknown"]
+    assert len(health.open_breakers()) == 1
+    Gateway.objects.update(open_until=None, failures=0, trouble="")
+    assert health.rejected_client() == health.open_breakers() == []
+
+
+def test_all_questions_are_asked_within_a_constant_number_of_queries(
+    topic: Topic, endpoint: Endpoint, django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(70):
+        assert alarms.evaluate() == 0
