@@ -150,7 +150,7 @@ def restart_database(portal: Portal, waiting: "queue.Queue[dict[str, Any]]", tot
     """Once, in the middle of the burst: stopping it takes as long as a part of the burst."""
     until(lambda: waiting.qsize() < total * 0.9, 300, "a tenth of the burst is sent")
     embedded.stop(portal.folder, "immediate")
-    time.sleep(1)
+    time.sleep(4)  # longer than the portal waits for a connection: some must hear 503
     embedded.start(portal.folder)
 
 
