@@ -30,8 +30,11 @@ ROOMS: dict[str, list[tuple[str, str, str]]] = {  # title → (words, icon, app_
         ("Orders", "package_2", "notifications_order"),
         ("Messages", "mail", "notifications_message"),
         ("Notifications", "notifications", "notifications_notification"),
+        ("Registrations", "how_to_reg", "notifications_drsregistration"),
+        ("Smart Properties", "apartment", "notifications_propertyevent"),
         ("Topics", "campaign", "notifications_topic"),
     ],
+    "On call": [("Alarms", "alarm", "portal_alarm")],
     "People": [
         ("Users", "person", "portal_user"),
         ("Email addresses", "alternate_email", "account_emailaddress"),

@@ -233,7 +233,9 @@ SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in p
 # --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
 ALARM_EMAILS = _list("ALARM_EMAILS")  # the on-call group
 ALARM_WEBHOOK_URL = _text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
-ALARM_WEBHOOK_SECRET = _text("ALARM_WEBHOOK_SECRET", "" if not ALARM_WEBHOOK_URL else None, why="it signs the alarms.")
+ALARM_WEBHOOK_SECRET = _text("ALARM_WEBHOOK_SECRET", "")
+if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
+    _missing.append("ALARM_WEBHOOK_SECRET is not set: it signs the alarms that go to ALARM_WEBHOOK_URL.")
 ALARM_COVERAGE_GOAL = _number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
 ALARM_SKILL_FAILURES = _whole("ALARM_SKILL_FAILURES", 10)  # of one skill in one unit within an hour
 ALARM_OVERDUE_SECONDS = _number("ALARM_OVERDUE_SECONDS", 900)  # a report may be due for so long
