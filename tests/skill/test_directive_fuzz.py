@@ -63,7 +63,7 @@ def mutated(document: Any, choose: random.Random, value: Any) -> Any:
             case 0:
                 del parent[last]
             case 1:
-                parent[last] = value
+                parent[last] = copy.deepcopy(value)  # the same twice would end up inside itself
             case _:
                 parent[last] = "x" * choose.choice([129, 257, 5000])
     return document
