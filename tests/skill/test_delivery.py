@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 from django.db.models.functions import Now
 
-from skill import claims, delivery, linking
+from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
 from tests.skill.deeds import deliver_all, levels, make_due, reading
 
@@ -146,9 +146,9 @@ def test_a_reading_during_the_talk_is_not_lost(linked: Any, machine: Any, amazon
 
 def test_who_overran_the_lease_changes_nothing(linked: Any, machine: Any) -> None:
     reading(machine, 20, 1)
-    slow = claims.load(claims.claim("NA", 10))
+    slow = jobs.load(claims.claim("NA", 10))
     Endpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
-    quick = claims.load(claims.claim("NA", 10))
+    quick = jobs.load(claims.claim("NA", 10))
     (job,) = slow[linked.pk][1]
     assert claims.settle([claims.Outcome(job, done=["level:Beans.Hopper"], reported=True, whole=True)]) == 0
     endpoint = Endpoint.objects.get()
@@ -161,10 +161,8 @@ def test_the_claim_reads_what_is_said_after_it_holds_the_row(linked: Any, machin
     reading(machine, 20, 1)
     claimed = claims.claim("NA", 10)
     reading(machine, 19, 2)
-    (job,) = claims.load(claimed)[linked.pk][1]
-    assert (
-        job.device.inventories.all()[0].value == 19
-    )  # a newer level under an older version: it will be looked at again
+    (job,) = jobs.load(claimed)[linked.pk][1]
+    assert job.device.levels[0].value == 19  # a newer level under an older version: it will be looked at again
     assert job.version < Endpoint.objects.get().version
 
 
