@@ -64,6 +64,7 @@ class _Lane:
         self.window = settings.DELIVERY_CONNECTIONS * WINDOW_PER_CONNECTION
         self.in_flight = 0
         self.tally = Tally()
+        self.more = False  # did the last look find something?
 
     def room(self) -> int:
         """How many more may be claimed; none until half of the window is free."""
@@ -79,25 +80,24 @@ class _Slice:
         self.outcomes: list[Outcome] = []
         self.counts: Counter[str] = Counter()
         self.settled_at = time.monotonic()
-        self.more = False  # did the last look find something?
 
     async def run(self) -> bool:
         runner = _runner()
         self.http, self.db = runner.http(), runner.db
         try:
             await self._work()
-            return self.more
+            return any(lane.more for lane in self.lanes)
         finally:
             await self._clean_up()
 
     async def _work(self) -> None:
         while True:
-            claimed = await self._refill()
+            found = await self._refill()
             await self._collect()
             await self._settle(force=not self.talks)
             if self.talks:
                 continue
-            if self._is_over() or not (claimed or await self._linger()):
+            if self._is_over() or not (found or await self._linger()):
                 return
 
     async def _clean_up(self) -> None:
@@ -125,16 +125,13 @@ class _Slice:
     def _is_over(self) -> bool:
         return time.monotonic() >= self.ends_at or _stopping.is_set()
 
-    async def _refill(self) -> int:
-        """Claim for every lane that has room; how many endpoints it was."""
-        lanes = [lane for lane in self.lanes if lane.room()]
-        if self._is_over() or not lanes:
-            return 0
-        claimed = sum([await self._fill(lane) for lane in lanes])
-        self.more = claimed > 0
-        return claimed
+    async def _refill(self) -> bool:
+        """Claim for every lane that has room. False if none was found to have, or to be having, something to do."""
+        if self._is_over():
+            return False
+        return any([await self._fill(lane) if lane.room() else True for lane in self.lanes])
 
-    async def _fill(self, lane: _Lane) -> int:
+    async def _fill(self, lane: _Lane) -> bool:
         start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
         for credentials, work in (await self.db(_claim, lane.region, lane.room())).values():
@@ -142,7 +139,8 @@ class _Slice:
             self.talks[asyncio.create_task(tell(line, work))] = lane, len(work)
             claimed += len(work)
         lane.in_flight += claimed
-        return claimed
+        lane.more = claimed > 0
+        return lane.more
 
     async def _collect(self) -> None:
         if not self.talks:

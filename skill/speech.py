@@ -279,7 +279,7 @@ def _failed(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -
 def _message_id() -> str:
     """Unique, not secret: a version 4 UUID without asking the system for randomness each time. (The module's own generator, because
     it is seeded anew after a fork: two workers must not draw the same ids.)"""
-    return str(uuid.UUID(int=random.getrandbits(128), version=4))  # noqa: S311
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 def back_off(attempts: int, first: float, longest: float = LONGEST_BACK_OFF) -> float:

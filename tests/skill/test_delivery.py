@@ -226,6 +226,25 @@ def test_a_region_that_is_down_starves_nobody(
     assert Endpoint.objects.get(region="EU").last_code == "TimeoutError"
 
 
+def test_a_full_lane_beside_empty_ones_is_not_the_end_of_the_work(
+    linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any, settings: Any, monkeypatch: Any
+) -> None:
+    """With a window of one, the first talk fills it; that the other regions have nothing to do must not end the slice."""
+    from devices import registry
+
+    device, _, code = registry.register("CRM20-0002", crema)
+    registry.claim(bob, "CRM20-0002", code)
+    linking.accept_grant(bob, "code-bob", "NA")
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    settings.DELIVERY_CONNECTIONS = 1
+    monkeypatch.setattr(delivery, "WINDOW_PER_CONNECTION", 1)
+    reading(machine, 60, 1)
+    reading(device, 70, 1)
+    delivery.deliver(5)
+    assert sorted(levels(report)[0] for report in amazon.named("ChangeReport")) == [60, 70]
+
+
 def test_a_use_is_told_once_in_order_and_resent_with_its_id(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:
     pods(crema)
     amazon.script = lambda event: (
