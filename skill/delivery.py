@@ -8,7 +8,9 @@ wire in one event loop that lives as long as the process, so that connections to
 
 import asyncio
 import atexit
+import contextlib
 import functools
+import gc
 import logging
 import threading
 import time
@@ -65,11 +67,17 @@ class _Lane:
         self.in_flight = 0
         self.tally = Tally()
         self.more = False  # did the last look find something?
+        self.look_at = (
+            0.0  # monotonic; where nothing was found, others at work are not held up by looking again at once
+        )
 
     def room(self) -> int:
         """How many more may be claimed; none until half of the window is free."""
         room = self.window - self.in_flight
         return room if room >= self.window / 2 else 0
+
+    def is_to_be_asked(self, at_rest: bool) -> bool:
+        return self.room() > 0 and (at_rest or time.monotonic() >= self.look_at)
 
 
 class _Slice:
@@ -80,6 +88,8 @@ class _Slice:
         self.outcomes: list[Outcome] = []
         self.counts: Counter[str] = Counter()
         self.settled_at = time.monotonic()
+        self.news = asyncio.Event()
+        self.lost: Exception | None = None  # the database
 
     async def run(self) -> bool:
         runner = _runner()
@@ -103,9 +113,10 @@ class _Slice:
     async def _clean_up(self) -> None:
         """Whatever ended the slice: nothing goes on talking, what was answered is settled if it can be, and the connection to the
         database is not kept: it may be what broke."""
-        for talk in self.talks:
+        talks = list(self.talks)
+        for talk in talks:
             talk.cancel()
-        await asyncio.gather(*self.talks, return_exceptions=True)
+        await asyncio.gather(*talks, return_exceptions=True)
         try:
             await self.db.finish()
             await self._settle(force=True)
@@ -129,32 +140,46 @@ class _Slice:
         """Claim for every lane that has room. False if none was found to have, or to be having, something to do."""
         if self._is_over():
             return False
-        return any([await self._fill(lane) if lane.room() else True for lane in self.lanes])
+        at_rest = not self.talks
+        return any([await self._fill(lane) if lane.is_to_be_asked(at_rest) else True for lane in self.lanes])
 
     async def _fill(self, lane: _Lane) -> bool:
         start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
         for credentials, work in (await self.db(_claim, lane.region, lane.room())).values():
             line = Line(credentials, self.http, self.db, lane.slots, start_by, lane.tally)
-            self.talks[asyncio.create_task(tell(line, work))] = lane, len(work)
+            talk = asyncio.create_task(tell(line, work))
+            talk.add_done_callback(self._ended)
+            self.talks[talk] = lane, len(work)
             claimed += len(work)
         lane.in_flight += claimed
         lane.more = claimed > 0
+        lane.look_at = 0.0 if lane.more else time.monotonic() + TICK_SECONDS
         return lane.more
 
-    async def _collect(self) -> None:
-        if not self.talks:
+    def _ended(self, talk: "asyncio.Task[list[Outcome]]") -> None:
+        """Noted as it comes: looking through a thousand tasks for the few that are done would cost more than the talks."""
+        lane, size = self.talks.pop(talk)
+        lane.in_flight -= size
+        if talk.cancelled():
             return
-        done, _ = await asyncio.wait(self.talks, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        for talk in done:
-            lane, size = self.talks.pop(talk)
-            lane.in_flight -= size
-            if isinstance(error := talk.exception(), OperationalError | InterfaceError):
-                raise error
-            if error is not None:  # the leases of these endpoints end by themselves
-                log.error("a talk broke off", exc_info=error)
-            else:
-                self.outcomes.extend(talk.result())
+        if (error := talk.exception()) is None:
+            self.outcomes.extend(talk.result())
+        elif isinstance(error, OperationalError | InterfaceError):
+            self.lost = error
+        else:  # the leases of these endpoints end by themselves
+            log.error("a talk broke off", exc_info=error)
+        if self.lost or not self.talks or len(self.outcomes) >= SETTLE_AT or lane.is_to_be_asked(False):
+            self.news.set()
+
+    async def _collect(self) -> None:
+        """Wait until there is something to do: to settle, or room to fill; for one tick at most."""
+        if self.talks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.news.wait(), TICK_SECONDS)
+        self.news.clear()
+        if self.lost:
+            raise self.lost
 
     async def _settle(self, force: bool) -> None:
         """Every 200 ms, or 500 outcomes, or when nothing is out any more."""
@@ -211,6 +236,7 @@ class _Runner:
         self.loop = uvloop.new_event_loop()
         self.db = Database()
         self.session: aiohttp.ClientSession | None = None
+        gc.freeze()  # what is loaded by now stays: looking through it again and again cost a third of the event loop's time
         atexit.register(self.close)
 
     def close(self) -> None:

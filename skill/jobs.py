@@ -15,10 +15,8 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import BooleanField, Case, Q, TextField, When
-from django.db.models.functions import Cast, Now
 
-from devices.models import DeviceModel, Inventory
+from devices.models import DeviceModel
 from skill import endpoints, fields
 from skill.linking import LIVE
 from skill.models import Endpoint
@@ -40,6 +38,38 @@ class Telling(NamedTuple):
     payload: dict[str, Any]
     created_at: datetime
     expires_at: datetime | None
+
+
+class _Row(NamedTuple):
+    """What _ENDPOINTS selects."""
+
+    pk: int
+    endpoint_id: str
+    grant_id: int
+    device_id: int | None
+    wanted: bool
+    changed: str
+    attempts: int
+    announced_digest: str
+    duty: int
+    reported_at: datetime | None
+    read_at: datetime
+    daily_due: bool
+    may_report: bool
+    settled: bool
+    fresh: bool
+    sealed: str
+    user_id: int
+    region: str
+    generation: int
+    state: str
+    ownership: str | None
+    name: str
+    serial_number: str
+    firmware_version: str
+    online: bool
+    last_seen_at: datetime | None
+    device_model_id: int
 
 
 @dataclass(slots=True)
@@ -77,7 +107,7 @@ def load(claimed: list[tuple[int, int, uuid.UUID]]) -> dict[int, tuple[Credentia
     grants: dict[int, tuple[Credentials, list[Job]]] = {}
     jobs: dict[int, Job] = {}
     for row in rows:
-        if row.grant__state not in LIVE:
+        if row.state not in LIVE:
             continue
         jobs[row.pk] = _job(row, *versions[row.pk], units.get(row.pk))
         if row.grant_id not in grants:
@@ -88,49 +118,33 @@ def load(claimed: list[tuple[int, int, uuid.UUID]]) -> dict[int, tuple[Credentia
     return grants
 
 
-def _rows(ids: list[int]) -> Any:
-    pause = timedelta(seconds=settings.REPORT_MIN_INTERVAL)
-    return (
-        Endpoint.objects.filter(pk__in=ids)
-        .order_by("pk")
-        .annotate(
-            read_at=Now(),
-            daily_due=_is(Q(daily_at__lte=Now())),
-            may_report=_is(Q(sent_at__isnull=True) | Q(sent_at__lte=Now() - pause)),
-            settled=_is(Q(grant__accepted_at__lte=Now() - SETTLED_AFTER)),
-            fresh=_is(Q(grant__expires_at__gt=Now() + REFRESH_AHEAD)),
-            sealed=Cast("grant__access_token", TextField()),  # opened for each grant by itself
-        )
-        .values_list(
-            "pk", "endpoint_id", "grant_id", "device_id", "wanted", "changed", "attempts", "announced_digest", "duty", "reported_at",
-            "read_at", "daily_due", "may_report", "settled", "fresh", "sealed",
-            "grant__user_id", "grant__region", "grant__generation", "grant__state",
-            "device__ownership", "device__name", "device__serial_number", "device__firmware_version",
-            "device__online", "device__last_seen_at", "device__device_model_id",
-            named=True,
-        )
-    )  # fmt: skip
+def _rows(ids: list[int]) -> list["_Row"]:
+    params = {
+        "ids": ids,
+        "pause": timedelta(seconds=settings.REPORT_MIN_INTERVAL),
+        "settled_after": SETTLED_AFTER,
+        "ahead": REFRESH_AHEAD,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_ENDPOINTS, params)
+        return [_Row(*row) for row in cursor.fetchall()]
 
 
-def _is(condition: Q) -> Case:
-    return Case(When(condition, then=True), default=False, output_field=BooleanField())
-
-
-def _units(rows: list[Any]) -> dict[int, endpoints.Unit]:
+def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
     """The devices as Alexa knows them, by endpoint; those that she shall forget are not among them."""
-    known = [row for row in rows if row.wanted and row.device_id and str(row.device__ownership) == row.endpoint_id]
-    makes = _makes({row.device__device_model_id for row in known})
+    known = [row for row in rows if row.wanted and row.device_id and row.ownership == row.endpoint_id]
+    makes = _makes({row.device_model_id for row in known})
     levels = _levels([row.device_id for row in known])
     return {
         row.pk: endpoints.Unit(
             pk=row.device_id,
             endpoint_id=row.endpoint_id,
-            name=row.device__name,
-            serial_number=row.device__serial_number,
-            firmware_version=row.device__firmware_version,
-            online=row.device__online,
-            last_seen_at=row.device__last_seen_at,
-            make=makes[row.device__device_model_id],
+            name=row.name,
+            serial_number=row.serial_number,
+            firmware_version=row.firmware_version,
+            online=row.online,
+            last_seen_at=row.last_seen_at,
+            make=makes[row.device_model_id],
             levels=levels[row.device_id],
         )
         for row in known
@@ -145,24 +159,24 @@ def _makes(model_ids: set[int]) -> dict[int, endpoints.Make]:
 def _levels(device_ids: list[int]) -> dict[int, list[endpoints.Level]]:
     """What is left, by device, of the sensors that Alexa knows."""
     levels: dict[int, list[endpoints.Level]] = defaultdict(list)
-    known = Inventory.objects.filter(device__in=device_ids, slot__sensor="level").exclude(slot__replenishment_id="")
-    columns = ("device_id", "slot__instance", "slot__measurement", "slot__unit", "value", "measured_at")
-    for device_id, *level in known.order_by("device_id", "slot_id").values_list(*columns):
-        levels[device_id].append(endpoints.Level(*level))
+    with connection.cursor() as cursor:
+        cursor.execute(_LEVELS, {"devices": device_ids})
+        for device_id, *level in cursor.fetchall():
+            levels[device_id].append(endpoints.Level(*level))
     return levels
 
 
-def _job(row: Any, version: int, lease: uuid.UUID, unit: endpoints.Unit | None) -> Job:
+def _job(row: _Row, version: int, lease: uuid.UUID, unit: endpoints.Unit | None) -> Job:
     return Job(
         pk=row.pk,
         endpoint_id=row.endpoint_id,
-        user_id=row.grant__user_id,
+        user_id=row.user_id,
         version=version,
         lease=lease,
         read_at=row.read_at,
         daily_due=row.daily_due,
         may_report=row.may_report,
-        changed=row.changed,
+        changed=json.loads(row.changed),
         attempts=row.attempts,
         announced_digest=row.announced_digest,
         duty=row.duty,
@@ -171,16 +185,14 @@ def _job(row: Any, version: int, lease: uuid.UUID, unit: endpoints.Unit | None) 
     )
 
 
-def _credentials(row: Any) -> Credentials:
+def _credentials(row: _Row) -> Credentials:
     """A token that no key opens counts as none: whoever renews it will hear about the other."""
     try:
         token = fields.decrypt(row.sealed)
     except fields.Undecryptable:
         log.error("no key of TOKEN_KEYS opens the tokens of Alexa link #%d", row.grant_id)
         token = ""
-    return Credentials(
-        row.grant_id, row.grant__region, row.grant__generation, token, row.fresh and bool(token), row.settled
-    )
+    return Credentials(row.grant_id, row.region, row.generation, token, row.fresh and bool(token), row.settled)
 
 
 def _silence(ids: list[int], lease: uuid.UUID) -> None:
@@ -197,6 +209,19 @@ def _add_events(jobs: dict[int, Job]) -> None:
             )
 
 
+_ENDPOINTS = """
+SELECT e.id, e.endpoint_id, e.grant_id, e.device_id, e.wanted, e.changed, e.attempts, e.announced_digest, e.duty, e.reported_at, now(),
+  coalesce(e.daily_at <= now(), false), coalesce(e.sent_at <= now() - %(pause)s, true), g.accepted_at <= now() - %(settled_after)s,
+  g.expires_at > now() + %(ahead)s, g.access_token, g.user_id, g.region, g.generation, g.state,
+  d.ownership::text, d.name, d.serial_number, d.firmware_version, d.online, d.last_seen_at, d.device_model_id
+FROM skill_endpoint AS e JOIN skill_alexagrant AS g ON g.id = e.grant_id LEFT JOIN devices_device AS d ON d.id = e.device_id
+WHERE e.id = ANY (%(ids)s) ORDER BY e.id
+"""
+_LEVELS = """
+SELECT i.device_id, s.instance, s.measurement, s.unit, i.value, i.measured_at
+FROM devices_inventory AS i JOIN devices_slot AS s ON s.id = i.slot_id
+WHERE i.device_id = ANY (%(devices)s) AND s.sensor = 'level' AND s.replenishment_id <> '' ORDER BY i.device_id, i.slot_id
+"""
 _FIRST_EVENTS = """
 SELECT e.endpoint_id, e.id, e.message_id, e.namespace, e.name, e.instance, e.payload, e.created_at, e.expires_at
 FROM unnest(%(endpoints)s::bigint[]) AS i(id) CROSS JOIN LATERAL (

@@ -84,13 +84,13 @@ async def _announce(line: Line, outcomes: list[Outcome]) -> None:
 
 async def _news(line: Line, outcome: Outcome) -> Json | None:
     """How the endpoint is to be announced; None if Alexa knows it so, or if it cannot be described (that is settled here)."""
+    job = outcome.job
     try:
-        described = endpoints.describe(outcome.job.device)  # type: ignore[arg-type]
+        if endpoints.digest(job.device) != job.announced_digest:  # type: ignore[arg-type]
+            return endpoints.describe(job.device)  # type: ignore[arg-type]
     except Exception as error:
         await _trouble(line, outcome, error)
         return None
-    if discovery.digest(described) != outcome.job.announced_digest:
-        return described
     outcome.done.append(endpoints.DESCRIPTION)
     return None
 
