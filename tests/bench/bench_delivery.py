@@ -84,15 +84,22 @@ def measure(address: str, devices: int, figures: Figures, folder: Path) -> None:
     def floor() -> float:
         return number("bare", f"{address}/v3/events", str(body), str(devices))
 
+    floors = [floor()]
+
+    def beside() -> float:
+        """The mean of the floors before and after what was just measured: others may be at work on this machine."""
+        floors.append(floor())
+        return (floors[-2] + floors[-1]) / 2
+
     fresh = report(devices)
-    figures.add("reports_per_second_tokens_fresh", devices / fresh.seconds, floor(), ">=0.6")
+    figures.add("reports_per_second_tokens_fresh", devices / fresh.seconds, beside(), ">=0.6")
     figures.add("wal_bytes_per_report", fresh.wal / devices)
     figures.add("worker_peak_memory_mib", fresh.memory_mib, None, "<=200")
     expired = report(devices, expire_tokens=True)
-    figures.add("reports_per_second_tokens_expired", devices / expired.seconds, floor() / 2, ">=0.5")
+    figures.add("reports_per_second_tokens_expired", devices / expired.seconds, beside() / 2, ">=0.5")
     fleet.use(USES_EACH)
     used = work()
-    figures.add("usage_events_per_second", USES_EACH * devices / used.seconds, floor(), ">=0.5")
+    figures.add("usage_events_per_second", USES_EACH * devices / used.seconds, beside(), ">=0.5")
     figures.add("wal_bytes_per_usage_event", used.wal / devices / USES_EACH)
     few = min(devices, 300)
     figures.add(
