@@ -1,19 +1,20 @@
-"""The delivery engine: claim → talk → settle, in slices. What is said stands in speech.py, the statements in claims.py.
+"""The delivery engine: claim → talk → settle, in slices. What is said stands in speech.py, what there is to say in jobs.py, the
+statements in claims.py.
 
-A slice keeps a window of endpoints in flight and refills it when half is free, so that one request that never answers does not
-hold up the rest. Database work runs in one thread of its own, the wire in one event loop that lives as long as the process, so
-that connections to Amazon outlive slices.
+Each region has a lane of its own: a window of endpoints in flight, refilled when half is free, and connections of its own, so
+that neither one request that never answers nor a region that is down holds up the rest. Database work runs in one thread, the
+wire in one event loop that lives as long as the process, so that connections to Amazon outlive slices.
 """
 
 import asyncio
 import atexit
+import contextlib
 import functools
+import gc
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -21,8 +22,9 @@ import uvloop
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
-from skill import claims, gateway, linking, pace
+from skill import claims, gateway, jobs, linking, pace
 from skill.claims import Outcome
+from skill.database import Database
 from skill.line import Line, Tally
 from skill.models import REGIONS
 from skill.speech import tell
@@ -33,7 +35,7 @@ TICK_SECONDS = 0.2
 SETTLE_AT = 500
 LINGER_SECONDS = 1.5
 SHORTEST_NAP = 0.05  # between two looks at a region that may not be talked to, however many come due
-WINDOW_PER_CONNECTION = 4
+WINDOW_PER_CONNECTION = 8
 
 
 def deliver(seconds: float = SLICE_SECONDS) -> bool:
@@ -55,44 +57,68 @@ def stop_soon() -> None:
     _stopping.set()
 
 
+class _Lane:
+    """One region's endpoints in flight."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self.slots = asyncio.Semaphore(settings.DELIVERY_CONNECTIONS)
+        self.window = settings.DELIVERY_CONNECTIONS * WINDOW_PER_CONNECTION
+        self.in_flight = 0
+        self.tally = Tally()
+        self.more = False  # did the last look find something?
+        self.look_at = (
+            0.0  # monotonic; where nothing was found, others at work are not held up by looking again at once
+        )
+
+    def room(self) -> int:
+        """How many more may be claimed; none until half of the window is free."""
+        room = self.window - self.in_flight
+        return room if room >= self.window / 2 else 0
+
+    def is_to_be_asked(self, at_rest: bool) -> bool:
+        return self.room() > 0 and (at_rest or time.monotonic() >= self.look_at)
+
+
 class _Slice:
     def __init__(self, seconds: float) -> None:
         self.ends_at = time.monotonic() + seconds
-        self.window = settings.DELIVERY_CONNECTIONS * WINDOW_PER_CONNECTION
-        self.talks: dict[asyncio.Task[list[Outcome]], int] = {}
+        self.lanes = [_Lane(region) for region, _ in REGIONS]
+        self.talks: dict[asyncio.Task[list[Outcome]], tuple[_Lane, int]] = {}
         self.outcomes: list[Outcome] = []
-        self.tallies: dict[str, Tally] = defaultdict(Tally)
-        self.counts: dict[str, int] = defaultdict(int)
+        self.counts: Counter[str] = Counter()
         self.settled_at = time.monotonic()
-        self.more = False  # did the last look find something?
+        self.news = asyncio.Event()
+        self.lost: Exception | None = None  # the database
 
     async def run(self) -> bool:
         runner = _runner()
         self.http, self.db = runner.http(), runner.db
-        self.slots = asyncio.Semaphore(settings.DELIVERY_CONNECTIONS)
         try:
             await self._work()
-            return self.more
+            return any(lane.more for lane in self.lanes)
         finally:
             await self._clean_up()
 
     async def _work(self) -> None:
         while True:
-            claimed = await self._refill()
+            found = await self._refill()
             await self._collect()
             await self._settle(force=not self.talks)
             if self.talks:
                 continue
-            if self._is_over() or not (claimed or await self._linger()):
+            if self._is_over() or not (found or await self._linger()):
                 return
 
     async def _clean_up(self) -> None:
         """Whatever ended the slice: nothing goes on talking, what was answered is settled if it can be, and the connection to the
         database is not kept: it may be what broke."""
-        for talk in self.talks:
+        talks = list(self.talks)
+        for talk in talks:
             talk.cancel()
-        await asyncio.gather(*self.talks, return_exceptions=True)
+        await asyncio.gather(*talks, return_exceptions=True)
         try:
+            await self.db.finish()
             await self._settle(force=True)
             await self.db(linking.finish_closing)
         finally:
@@ -110,45 +136,61 @@ class _Slice:
     def _is_over(self) -> bool:
         return time.monotonic() >= self.ends_at or _stopping.is_set()
 
-    async def _refill(self) -> int:
-        """Claim when at least half of the window is free; how many endpoints it was."""
-        room = self.window - sum(self.talks.values())
-        if self._is_over() or room < self.window / 2:
-            return 0
+    async def _refill(self) -> bool:
+        """Claim for every lane that has room. False if none was found to have, or to be having, something to do."""
+        if self._is_over():
+            return False
+        at_rest = not self.talks
+        return any([await self._fill(lane) if lane.is_to_be_asked(at_rest) else True for lane in self.lanes])
+
+    async def _fill(self, lane: _Lane) -> bool:
+        start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
-        for region, _ in REGIONS:
-            start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
-            for credentials, jobs in (await self.db(_claim, region, room // len(REGIONS))).values():
-                line = Line(credentials, self.http, self.db, self.slots, start_by, self.tallies[region])
-                self.talks[asyncio.create_task(tell(line, jobs))] = len(jobs)
-                claimed += len(jobs)
-        self.more = claimed > 0
-        return claimed
+        for credentials, work in (await self.db(_claim, lane.region, lane.room())).values():
+            line = Line(credentials, self.http, self.db, lane.slots, start_by, lane.tally)
+            talk = asyncio.create_task(tell(line, work))
+            talk.add_done_callback(self._ended)
+            self.talks[talk] = lane, len(work)
+            claimed += len(work)
+        lane.in_flight += claimed
+        lane.more = claimed > 0
+        lane.look_at = 0.0 if lane.more else time.monotonic() + TICK_SECONDS
+        return lane.more
+
+    def _ended(self, talk: "asyncio.Task[list[Outcome]]") -> None:
+        """Noted as it comes: looking through a thousand tasks for the few that are done would cost more than the talks."""
+        lane, size = self.talks.pop(talk)
+        lane.in_flight -= size
+        if talk.cancelled():
+            return
+        if (error := talk.exception()) is None:
+            self.outcomes.extend(talk.result())
+        elif isinstance(error, OperationalError | InterfaceError):
+            self.lost = error
+        else:  # the leases of these endpoints end by themselves
+            log.error("a talk broke off", exc_info=error)
+        if self.lost or not self.talks or len(self.outcomes) >= SETTLE_AT or lane.is_to_be_asked(False):
+            self.news.set()
 
     async def _collect(self) -> None:
-        if not self.talks:
-            return
-        done, _ = await asyncio.wait(self.talks, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        for talk in done:
-            del self.talks[talk]
-            if isinstance(error := talk.exception(), OperationalError | InterfaceError):
-                raise error
-            if error is not None:  # the leases of these endpoints end by themselves
-                log.error("a talk broke off", exc_info=error)
-            else:
-                self.outcomes.extend(talk.result())
+        """Wait until there is something to do: to settle, or room to fill; for one tick at most."""
+        if self.talks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.news.wait(), TICK_SECONDS)
+        self.news.clear()
+        if self.lost:
+            raise self.lost
 
     async def _settle(self, force: bool) -> None:
         """Every 200 ms, or 500 outcomes, or when nothing is out any more."""
         if not (force or len(self.outcomes) >= SETTLE_AT or time.monotonic() - self.settled_at >= TICK_SECONDS):
             return
         outcomes, self.outcomes = self.outcomes, []
-        tallies, self.tallies = self.tallies, defaultdict(Tally)
+        tallies = {lane.region: lane.tally.take() for lane in self.lanes if lane.tally.any()}
         self.settled_at = time.monotonic()
         if outcomes or tallies:
             await self.db(_settle, outcomes, tallies)
-        for outcome in outcomes:
-            self.counts[outcome.code or ("reported" if outcome.reported else "done")] += 1
+        self.counts.update(outcome.code or ("reported" if outcome.reported else "done") for outcome in outcomes)
 
     def _log(self) -> None:
         if self.counts:
@@ -161,7 +203,7 @@ def _claim(region: str, room: int) -> dict[int, Any]:
     if not claimed:
         return {}
     pace.spend(region, len(claimed))
-    return claims.load(claimed)
+    return jobs.load(claimed)
 
 
 def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:
@@ -183,7 +225,7 @@ def _settle_all_that_can_be(outcomes: list[Outcome]) -> int:
     except Exception as error:
         if len(outcomes) > 1:
             return sum(_settle_all_that_can_be([outcome]) for outcome in outcomes)
-        log.error("endpoint %s cannot be settled", outcomes[0].job.endpoint.endpoint_id, exc_info=error)
+        log.error("endpoint %s cannot be settled", outcomes[0].job.endpoint_id, exc_info=error)
         return 0
 
 
@@ -192,9 +234,9 @@ class _Runner:
 
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="delivery-database")
+        self.db = Database()
         self.session: aiohttp.ClientSession | None = None
-
+        gc.freeze()  # what is loaded by now stays: looking through it again and again cost a third of the event loop's time
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -207,12 +249,10 @@ class _Runner:
 
     def http(self) -> aiohttp.ClientSession:
         if self.session is None:
-            connector = aiohttp.TCPConnector(limit=settings.DELIVERY_CONNECTIONS, keepalive_timeout=60)
+            each = settings.DELIVERY_CONNECTIONS  # so that one door that hangs leaves the others theirs
+            connector = aiohttp.TCPConnector(limit=0, limit_per_host=each, keepalive_timeout=60)
             self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self.session
-
-    async def db(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await self.loop.run_in_executor(self.thread, functools.partial(function, *arguments))
 
 
 _one_at_a_time = threading.Lock()

@@ -3,13 +3,16 @@
 import logging
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
-from devices.models import Device, Inventory, Slot
+from devices.models import Device, DeviceModel, Inventory, Slot
 from skill.alexa import discovery, inventory
 from skill.alexa.errors import NoSuchEndpoint
 from skill.alexa.messages import Json
@@ -17,6 +20,43 @@ from skill.alexa.messages import Json
 log = logging.getLogger(__name__)
 CONNECTIVITY = "connectivity"
 DESCRIPTION = "description"
+
+
+@dataclass
+class Make:
+    """What all devices of one model have in common. `forms`: the description of any of them, by those of its texts that are its own."""
+
+    manufacturer: str
+    model: str
+    description: str
+    category: str
+    sensors: tuple[inventory.Sensor, ...]
+    forms: dict[frozenset[str], discovery.Form] = field(default_factory=dict)
+
+
+class Level(NamedTuple):
+    """What is left in one slot, as measured; units are the slot's."""
+
+    instance: str
+    measurement: str
+    unit: str
+    value: Decimal
+    measured_at: datetime
+
+
+@dataclass(slots=True)
+class Unit:
+    """A device as far as Alexa may know it, whoever read it: whole (below), or flat for many at once (jobs.py)."""
+
+    pk: int
+    endpoint_id: str
+    name: str
+    serial_number: str
+    firmware_version: str
+    online: bool
+    last_seen_at: datetime | None
+    make: Make
+    levels: list[Level]
 
 
 def level_key(instance: str) -> str:
@@ -63,28 +103,30 @@ def describe_all(devices: Iterable[Device]) -> list[Json]:
     described = []
     for device in devices:
         try:
-            described.append(describe(device))
+            described.append(describe(unit(device)))
         except Exception:
             log.exception("device %s cannot be described to Alexa", device.serial_number)
     return described
 
 
-def describe(device: Device) -> Json:
-    """The endpoint object of discovery."""
-    model = device.device_model
-    return discovery.endpoint(
-        discovery.Appliance(
-            endpoint_id=endpoint_id(device),
-            friendly_name=discovery.friendly_name(device.name, model.name),
-            manufacturer=model.manufacturer,
-            model=model.name,
-            description=model.description,
-            category=model.display_category,
-            serial_number=device.serial_number,
-            firmware_version=device.firmware_version,
-            sensors=tuple(_sensor(slot) for slot in model.slots.all()),
-        )
+def unit(device: Device) -> Unit:
+    """A device that was read whole."""
+    return Unit(
+        pk=device.pk,
+        endpoint_id=endpoint_id(device),
+        name=device.name,
+        serial_number=device.serial_number,
+        firmware_version=device.firmware_version,
+        online=device.online,
+        last_seen_at=device.last_seen_at,
+        make=make(device.device_model),
+        levels=[_level(item) for item in device.inventories.all() if _is_announced_level(item.slot)],
     )
+
+
+def make(model: DeviceModel) -> Make:
+    sensors = tuple(_sensor(slot) for slot in model.slots.all())
+    return Make(model.manufacturer, model.name, model.description, model.display_category, sensors)
 
 
 def _sensor(slot: Slot) -> inventory.Sensor:
@@ -98,15 +140,50 @@ def _sensor(slot: Slot) -> inventory.Sensor:
     )
 
 
-def properties(device: Device) -> dict[str, Json]:
+def _is_announced_level(slot: Slot) -> bool:
+    return slot.sensor == "level" and slot.replenishment_id != ""
+
+
+def _level(item: Inventory) -> Level:
+    return Level(item.slot.instance, item.slot.measurement, item.slot.unit, item.value, item.measured_at)
+
+
+def describe(device: Unit) -> Json:
+    """The endpoint object of discovery."""
+    return discovery.endpoint(_appliance(device.make, _own_texts(device)))
+
+
+def digest(device: Unit) -> str:
+    """discovery.digest of the description, at a tenth of the cost: it is compared with every daily report."""
+    own = _own_texts(device)
+    filled = frozenset(name for name, text in own.items() if text)
+    if (form := device.make.forms.get(filled)) is None:
+        form = device.make.forms[filled] = discovery.form(lambda blanks: _appliance(device.make, own | blanks), filled)
+    return form.digest(own)
+
+
+def _own_texts(device: Unit) -> dict[str, str]:
+    return {
+        "endpoint_id": device.endpoint_id,
+        "friendly_name": discovery.friendly_name(device.name, device.make.model),
+        "serial_number": device.serial_number,
+        "firmware_version": device.firmware_version,
+    }
+
+
+def _appliance(make: Make, own: dict[str, str]) -> discovery.Appliance:
+    return discovery.Appliance(
+        manufacturer=make.manufacturer,
+        model=make.model,
+        description=make.description,
+        category=make.category,
+        sensors=make.sensors,
+        **own,
+    )
+
+
+def properties(device: Unit) -> dict[str, Json]:
     """Every retrievable property by its key: levels as measured, then connectivity. A sensor without a reading is left out, never 0."""
-    levels = {level_key(item.slot.instance): _level(item) for item in _announced_levels(device.inventories.all())}
-    return levels | {CONNECTIVITY: inventory.connectivity(device.online, device.last_seen_at or timezone.now())}
-
-
-def _announced_levels(inventories: Iterable[Inventory]) -> list[Inventory]:
-    return [item for item in inventories if item.slot.sensor == "level" and item.slot.replenishment_id]
-
-
-def _level(item: Inventory) -> Json:
-    return inventory.level(item.slot.instance, item.slot.measurement, item.slot.unit, item.value, item.measured_at)
+    told = {level_key(level.instance): inventory.level(*level) for level in device.levels}
+    told[CONNECTIVITY] = inventory.connectivity(device.online, device.last_seen_at or timezone.now())
+    return told

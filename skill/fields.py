@@ -21,6 +21,11 @@ def key_ring() -> MultiFernet:
     return _ring(tuple(settings.TOKEN_KEYS))
 
 
+def encrypt(text: str) -> str:
+    """What EncryptedTextField stores for this clear text; for statements that write it themselves."""
+    return key_ring().encrypt(text.encode()).decode() if text else ""
+
+
 def decrypt(text: str) -> str:
     """The clear text of what EncryptedTextField stored. Raises Undecryptable."""
     try:
@@ -37,7 +42,7 @@ class EncryptedTextField(models.TextField):
 
     def get_prep_value(self, value: Any) -> Any:
         text = super().get_prep_value(value)
-        return key_ring().encrypt(text.encode()).decode() if text else text
+        return encrypt(text) if text else text
 
     def get_lookup(self, lookup_name: str) -> Any:
         return super().get_lookup(lookup_name) if lookup_name == "isnull" else None

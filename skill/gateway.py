@@ -1,6 +1,7 @@
 """The Alexa Event Gateway, on the wire: one event per POST; every documented answer becomes success or one named exception
 (alexa reference 6). Branches on Amazon's code first, on the HTTP status second."""
 
+import functools
 import json
 import logging
 
@@ -75,7 +76,7 @@ async def post(http: aiohttp.ClientSession, region: str, token: str, event: dict
     """Send one event; the token must be the one inside it. Raises GatewayError."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     body = json.dumps(event, separators=(",", ":")).encode()
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    timeout = _timeout(TIMEOUT_SECONDS)
     try:
         async with http.post(
             settings.EVENT_GATEWAYS[region], data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -83,6 +84,11 @@ async def post(http: aiohttp.ClientSession, region: str, token: str, event: dict
             _read(answer.status, await body_of(answer))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Unavailable(type(error).__name__, "no answer") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
 
 
 def _read(status: int, body: bytes) -> None:

@@ -57,7 +57,7 @@ def accept_grant(directive: Directive, region: str) -> Json:
 def report_state(directive: Directive, region: str) -> Json:
     """From what we know, at once: an offline device answers with its last values and UNREACHABLE (alexa reference 7.5)."""
     device = endpoints.find(oauth.customer(directive.token), directive.endpoint_id)
-    properties = list(endpoints.properties(device).values())
+    properties = list(endpoints.properties(endpoints.unit(device)).values())
     return messages.state_report(_id(), directive.correlation_token, endpoints.endpoint_id(device), properties)
 
 

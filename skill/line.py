@@ -4,13 +4,14 @@ said on it stands in speech.py."""
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
-from skill import gateway, linking
+from skill import gateway, renewal
 from skill.alexa.messages import Json
-from skill.linking import Credentials, Database
+from skill.database import Database
+from skill.renewal import Credentials
 
 
 class OutOfTime(Exception):
@@ -24,6 +25,15 @@ class Tally:
     answered: int = 0
     throttled: int = 0
     failed: int = 0
+
+    def any(self) -> bool:
+        return bool(self.answered or self.throttled or self.failed)
+
+    def take(self) -> "Tally":
+        """What was counted since the last time."""
+        taken = replace(self)
+        self.answered = self.throttled = self.failed = 0
+        return taken
 
 
 @dataclass
@@ -60,7 +70,7 @@ class Line:
             if time.monotonic() > self.start_by:
                 raise OutOfTime
             try:
-                self.credentials = await linking.access_token(used, self.http, self.db)
+                self.credentials = await renewal.access_token(used, self.http, self.db)
             except Exception as error:
                 self._no_token = error
                 raise

@@ -1,4 +1,4 @@
-"""The link between a customer and Alexa: accept_grant, access_token, close, unlink. Amazon's tokens live and die here.
+"""The link between a customer and Alexa: accept_grant, close, unlink. Amazon's tokens come and go here; renewal.py renews them.
 
 Tokens are written, and a grant is closed, only WHERE generation = the one that was used: a late answer to an older generation
 changes nothing. No transaction is open while Login with Amazon is asked.
@@ -6,18 +6,15 @@ changes nothing. No transaction is open while Login with Amazon is asked.
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from skill import endpoints, lwa, oauth, outbox, pace
+from skill import endpoints, lwa, oauth, outbox
 from skill.alexa.errors import AcceptGrantFailed
 from skill.models import AlexaGrant, Endpoint, Event
 from skill.quoting import quote
@@ -25,40 +22,9 @@ from skill.quoting import quote
 log = logging.getLogger(__name__)
 State = AlexaGrant.State
 LIVE = (State.ACTIVE, State.CLOSING)
-REFRESH_AHEAD = timedelta(minutes=5)
-REFRESH_LEASE = timedelta(seconds=15)
 CLOSING_TIME = timedelta(minutes=10)
 LONGEST_WAIT = "2s"  # for a row that somebody else holds, while Alexa waits for our answer
 FIRST_REPORT_AFTER = 5  # seconds after AcceptGrant, unless Discover comes first
-
-Database = Callable[..., Awaitable[Any]]  # runs a function of ours in the thread that owns the database connection
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The tokens of one grant as they were read, with the generation that every consequence must name."""
-
-    grant_id: int
-    region: str
-    generation: int
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    fresh: bool  # will the access token live for some minutes yet?
-    settled: bool = True  # is AcceptGrant so long ago that "disabled" means disabled?
-
-
-class RefreshElsewhere(Exception):
-    """Another worker is refreshing this grant, or has just done so: look again in two seconds."""
-
-
-class TokensLost(lwa.LwaError):
-    """No key of TOKEN_KEYS opens this link's tokens. Ours to mend (the key comes back, or the customer links again)."""
-
-    retry = True
-
-
-class GrantGone(Exception):
-    """The grant was closed, or replaced by a newer AcceptGrant, meanwhile."""
 
 
 def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
@@ -109,70 +75,6 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> 
         grant = AlexaGrant.objects.get(pk=grant.pk)
     outbox.introduce(grant, endpoints.announceable(user), settling=FIRST_REPORT_AFTER)
     return grant
-
-
-async def access_token(held: Credentials, http: aiohttp.ClientSession, db: Database) -> Credentials:
-    """Credentials with a fresh access token. One refresh at a time per grant, across all processes.
-
-    Raises RefreshElsewhere, GrantGone, or lwa.LwaError (after GrantRejected the grant is closed).
-    """
-    if not held.refresh_token:
-        raise TokensLost("No key of TOKEN_KEYS opens the tokens of this link.")
-    await db(_lease_refresh, held)
-    try:
-        tokens = await lwa.refresh(http, held.refresh_token)
-    except lwa.LwaError as error:
-        await db(_refresh_failed, held, error)
-        raise
-    return await db(_store_refresh, held, tokens)
-
-
-def _lease_refresh(held: Credentials) -> None:
-    """First the lease, then the door: who may not refresh must not use up the one probe of an open breaker."""
-    mine = AlexaGrant.objects.filter(
-        Q(refresh_leased_until__isnull=True) | Q(refresh_leased_until__lt=Now()),
-        pk=held.grant_id,
-        generation=held.generation,
-        state__in=LIVE,
-    ).update(refresh_leased_until=Now() + REFRESH_LEASE)
-    if not mine:
-        raise RefreshElsewhere
-    if not pace.allowance("LWA"):
-        AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(refresh_leased_until=None)
-        raise lwa.LwaUnavailable("Login with Amazon is not asked at the moment: it failed too often.")
-    pace.spend("LWA", 1)
-
-
-def _refresh_failed(held: Credentials, error: lwa.LwaError) -> None:
-    if isinstance(error, lwa.GrantRejected):
-        pace.learn("LWA", answered=1)
-        close(held.grant_id, held.generation, f"Login with Amazon: {error}")
-        return
-    if isinstance(error, lwa.ClientRejected):
-        log.error("Login with Amazon refuses our client id or secret: %s", error)
-        pace.open_at_once("LWA", 60, str(error))
-    elif isinstance(error, lwa.LwaUnavailable):
-        pace.learn("LWA", failed=1, trouble=str(error))
-    else:  # it answers; what it refuses is the trouble of this link alone
-        pace.learn("LWA", answered=1)
-    AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation).update(
-        refresh_leased_until=None, trouble=str(error)[:300]
-    )
-
-
-def _store_refresh(held: Credentials, tokens: lwa.Tokens) -> Credentials:
-    """Stored before it is used; a refresh token that did not come back is kept."""
-    pace.learn("LWA", answered=1)
-    kept = tokens.refresh_token or held.refresh_token
-    stored = AlexaGrant.objects.filter(pk=held.grant_id, generation=held.generation, state__in=LIVE).update(
-        access_token=tokens.access_token, refresh_token=kept, expires_at=Now() + timedelta(seconds=tokens.seconds),
-        generation=F("generation") + 1, refresh_leased_until=None, trouble="",
-    )  # fmt: skip
-    if not stored:
-        raise GrantGone
-    return replace(
-        held, generation=held.generation + 1, access_token=tokens.access_token, refresh_token=kept, fresh=True
-    )
 
 
 @transaction.atomic

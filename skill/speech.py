@@ -13,10 +13,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from skill import claims, endpoints, gateway, linking, lwa
+from skill import claims, endpoints, gateway, jobs, linking, lwa, renewal
 from skill.alexa import discovery, messages
 from skill.alexa.messages import Json
-from skill.claims import Job, Outcome
+from skill.claims import EventEnd, Outcome
+from skill.jobs import Job, Telling
 from skill.line import Line, OutOfTime
 from skill.models import Event
 
@@ -40,15 +41,12 @@ class LinkEnded(Exception):
     """The grant was closed; its endpoints have lost their leases and there is nothing to settle."""
 
 
-async def tell(line: Line, jobs: list[Job]) -> list[Outcome]:
+async def tell(line: Line, work: list[Job]) -> list[Outcome]:
     """Everything that these endpoints of one grant have to say. One outcome per job; none if the link ended."""
-    outcomes = {job.endpoint.pk: Outcome(job) for job in jobs}
+    outcomes = {job.pk: Outcome(job) for job in work}
     try:
         await _announce(line, [outcome for outcome in outcomes.values() if outcome.job.device is not None])
-        async with asyncio.TaskGroup() as talks:  # ends all of them as soon as one hears that the link is over
-            for outcome in outcomes.values():
-                if not outcome.again:
-                    talks.create_task(_speak(line, outcome))
+        await _speak_all(line, [outcome for outcome in outcomes.values() if not outcome.again])
         gone = [outcome for outcome in outcomes.values() if outcome.job.device is None]
         await _delete(line, [outcome for outcome in gone if not outcome.again])
     except LinkEnded:
@@ -60,6 +58,16 @@ async def tell(line: Line, jobs: list[Job]) -> list[Outcome]:
     return list(outcomes.values())
 
 
+async def _speak_all(line: Line, outcomes: list[Outcome]) -> None:
+    """At once; all of them end as soon as one hears that the link is over."""
+    if len(outcomes) == 1:  # nearly every customer has one machine
+        await _speak(line, outcomes[0])
+        return
+    async with asyncio.TaskGroup() as talks:
+        for outcome in outcomes:
+            talks.create_task(_speak(line, outcome))
+
+
 async def _announce(line: Line, outcomes: list[Outcome]) -> None:
     """AddOrUpdateReport for those whose description is not the one that Alexa accepted last, together.
 
@@ -67,7 +75,7 @@ async def _announce(line: Line, outcomes: list[Outcome]) -> None:
     """
     told: dict[str, tuple[Outcome, Json]] = {}
     for outcome in outcomes:
-        asked = endpoints.DESCRIPTION in outcome.job.endpoint.changed or outcome.job.daily_due
+        asked = endpoints.DESCRIPTION in outcome.job.changed or outcome.job.daily_due
         if asked and (described := await _news(line, outcome)):
             told[described["endpointId"]] = (outcome, described)
     for batch in discovery.batches(described for _, described in told.values()):
@@ -76,19 +84,19 @@ async def _announce(line: Line, outcomes: list[Outcome]) -> None:
 
 async def _news(line: Line, outcome: Outcome) -> Json | None:
     """How the endpoint is to be announced; None if Alexa knows it so, or if it cannot be described (that is settled here)."""
+    job = outcome.job
     try:
-        described = endpoints.describe(outcome.job.device)  # type: ignore[arg-type]
+        if endpoints.digest(job.device) != job.announced_digest:  # type: ignore[arg-type]
+            return endpoints.describe(job.device)  # type: ignore[arg-type]
     except Exception as error:
         await _trouble(line, outcome, error)
         return None
-    if discovery.digest(described) != outcome.job.endpoint.announced_digest:
-        return described
     outcome.done.append(endpoints.DESCRIPTION)
     return None
 
 
 async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None:
-    message_id = str(uuid.uuid4())
+    message_id = _message_id()
     described = [item for _, item in batch]
     try:
         await line.say(lambda token: discovery.add_or_update_report(message_id, token, described))
@@ -112,7 +120,7 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
 
 def _description_refused(outcome: Outcome, error: gateway.Refused) -> None:
     """Our bug. What Alexa knows under an older description goes on being reported; the description is tried again tomorrow."""
-    if outcome.job.endpoint.announced_digest:
+    if outcome.job.announced_digest:
         outcome.code, outcome.text = error.code, error.text
         outcome.done.append(endpoints.DESCRIPTION)
     else:
@@ -125,7 +133,7 @@ async def _speak(line: Line, outcome: Outcome) -> None:
         await _tell_events(line, outcome)
         if outcome.job.device is not None:
             await _report(line, outcome)
-        outcome.again = outcome.again or len(outcome.job.events) == claims.EVENTS_AT_ONCE
+        outcome.again = outcome.again or len(outcome.job.events) == jobs.EVENTS_AT_ONCE
     except Exception as error:
         await _trouble(line, outcome, error)
 
@@ -135,21 +143,26 @@ async def _tell_events(line: Line, outcome: Outcome) -> None:
         try:
             await line.say(lambda token, event=event: _event(event, outcome.job, token))  # type: ignore[misc]
         except Expired:
-            await line.db(claims.settle_event, event, Event.Status.EXPIRED)
+            await _settle(line, event, Event.Status.EXPIRED)
         except gateway.Refused as error:
-            await line.db(claims.settle_event, event, Event.Status.PARKED, error.code, error.text)
+            await _settle(line, event, Event.Status.PARKED, error)
         except (gateway.Throttled, gateway.Unavailable) as error:
             if event.created_at < outcome.job.read_at - PARK_AFTER:
-                await line.db(claims.settle_event, event, Event.Status.PARKED, error.code, error.text)
+                await _settle(line, event, Event.Status.PARKED, error)
                 continue
-            await line.db(claims.retry_event, event, error.code, error.text)
+            await _settle(line, event, Event.Status.PENDING, error)
             _failed(outcome, error)
             return
         else:
-            await line.db(claims.settle_event, event, Event.Status.SENT)
+            await _settle(line, event, Event.Status.SENT)
 
 
-def _event(event: Event, job: Job, token: str) -> Json:
+async def _settle(line: Line, event: Telling, status: str, error: gateway.GatewayError | None = None) -> None:
+    said = (error.code, error.text) if error else ("", "")
+    await line.db.together(claims.settle_events, EventEnd(event.pk, status, *said))
+
+
+def _event(event: Telling, job: Job, token: str) -> Json:
     """The same messageId for ever, however often it must be sent. Made when its turn has come; raises Expired if that is too late."""
     if event.expires_at is not None and event.expires_at <= job.now():
         raise Expired
@@ -159,7 +172,7 @@ def _event(event: Event, job: Job, token: str) -> Json:
         str(event.message_id),
         event.payload,
         instance=event.instance,
-        endpoint_id=job.endpoint.endpoint_id,
+        endpoint_id=job.endpoint_id,
         token=token,
     )
 
@@ -171,13 +184,13 @@ async def _report(line: Line, outcome: Outcome) -> None:
     properties = endpoints.properties(job.device)
     levels = {key for key in properties if key.startswith("level:")}
     for cause, keys in _causes(job, properties, levels):
-        message_id = str(uuid.uuid4())
+        message_id = _message_id()
         changed = [properties[key] for key in keys]
         others = [item for key, item in properties.items() if key not in keys]
         try:
             await line.say(
                 lambda token, c=cause, m=message_id, x=changed, o=others: messages.change_report(  # type: ignore[misc]
-                    m, token, job.endpoint.endpoint_id, c, x, o
+                    m, token, job.endpoint_id, c, x, o
                 )
             )
         except gateway.Refused as error:  # the next one is fresher; until then it stands on the row and in an alarm
@@ -187,15 +200,13 @@ async def _report(line: Line, outcome: Outcome) -> None:
             outcome.whole = outcome.whole or (bool(levels) and levels <= set(keys))
         outcome.done.extend(keys)
     if job.daily_due or job.may_report:
-        outcome.done.extend(
-            key for key in job.endpoint.changed if key not in properties and key != endpoints.DESCRIPTION
-        )
+        outcome.done.extend(key for key in job.changed if key not in properties and key != endpoints.DESCRIPTION)
     outcome.advance = job.daily_due
 
 
 def _causes(job: Job, properties: dict[str, Json], levels: set[str]) -> list[tuple[str, list[str]]]:
     """(cause, property keys) of each report that is to be sent now."""
-    changed = {key: cause for key, (_, cause) in job.endpoint.changed.items() if key in properties}
+    changed = {key: cause for key, (_, cause) in job.changed.items() if key in properties}
     if job.daily_due and levels:
         return [("PERIODIC_POLL", [key for key in properties if key in levels or key in changed])]
     if not job.may_report:
@@ -207,12 +218,12 @@ def _causes(job: Job, properties: dict[str, Json], levels: set[str]) -> list[tup
 
 async def _delete(line: Line, outcomes: list[Outcome]) -> None:
     """DeleteReport, thirty at a time; what Alexa was never told of needs none."""
-    known = [outcome for outcome in outcomes if outcome.job.endpoint.announced_digest]
+    known = [outcome for outcome in outcomes if outcome.job.announced_digest]
     for outcome in outcomes:
         outcome.deleted = outcome not in known
     for start in range(0, len(known), discovery.MAX_DELETIONS):
         batch = known[start : start + discovery.MAX_DELETIONS]
-        names, message_id = [outcome.job.endpoint.endpoint_id for outcome in batch], str(uuid.uuid4())
+        names, message_id = [outcome.job.endpoint_id for outcome in batch], _message_id()
         try:
             await line.say(lambda token, n=names, m=message_id: discovery.delete_report(m, token, n))  # type: ignore[misc]
         except gateway.Refused as error:
@@ -232,9 +243,9 @@ async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
     match error:
         case OutOfTime():
             outcome.again = outcome.given_back = True
-        case linking.RefreshElsewhere():
+        case renewal.RefreshElsewhere():
             outcome.again, outcome.given_back, outcome.delay = True, not outcome.reported, 2.0
-        case linking.GrantGone() | lwa.GrantRejected():
+        case renewal.GrantGone() | lwa.GrantRejected():
             raise LinkEnded from error
         case gateway.SkillDisabled() if line.credentials.settled:
             held = line.credentials
@@ -245,7 +256,7 @@ async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
         case lwa.LwaError():
             outcome.code, outcome.text = type(error).__name__, str(error)[:300]
             outcome.again, outcome.failed = True, True
-            outcome.delay = back_off(outcome.job.endpoint.attempts, 2.0, LONGEST_WITHOUT_TOKEN)
+            outcome.delay = back_off(outcome.job.attempts, 2.0, LONGEST_WITHOUT_TOKEN)
         case OperationalError() | InterfaceError():
             raise error
         case _:
@@ -253,16 +264,22 @@ async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
 
 
 def _broken(outcome: Outcome, error: Exception) -> None:
-    log.error("endpoint %s cannot be told of", outcome.job.endpoint.endpoint_id, exc_info=error)
+    log.error("endpoint %s cannot be told of", outcome.job.endpoint_id, exc_info=error)
     outcome.code, outcome.text = "OUR_BUG", f"{type(error).__name__}: {error}"
     outcome.again, outcome.failed = True, True
-    outcome.delay = back_off(outcome.job.endpoint.attempts, 60.0)
+    outcome.delay = back_off(outcome.job.attempts, 60.0)
 
 
 def _failed(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -> None:
     outcome.code, outcome.text = error.code, error.text
     outcome.again, outcome.failed = True, True
-    outcome.delay = max(least, back_off(outcome.job.endpoint.attempts, SLOW.get(type(error), 1.0)))
+    outcome.delay = max(least, back_off(outcome.job.attempts, SLOW.get(type(error), 1.0)))
+
+
+def _message_id() -> str:
+    """Unique, not secret: a version 4 UUID without asking the system for randomness each time. (The module's own generator, because
+    it is seeded anew after a fork: two workers must not draw the same ids.)"""
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 def back_off(attempts: int, first: float, longest: float = LONGEST_BACK_OFF) -> float:

@@ -1,10 +1,14 @@
 """What Alexa may know of a device: endpoint objects and the messages that carry them (alexa reference 2, 7.2 and 7.3)."""
 
+import functools
 import hashlib
 import json
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import cycle
+from json.encoder import encode_basestring_ascii as quoted
 
 from skill.alexa import inventory
 from skill.alexa.messages import Json, bearer, event
@@ -29,6 +33,7 @@ class Appliance:
     sensors: tuple[inventory.Sensor, ...] = field(default=())
 
 
+@functools.lru_cache(maxsize=4096)
 def friendly_name(name: str, fallback: str) -> str:
     """A name that Alexa takes: letters (with their marks), digits and spaces, at most 128 (alexa reference 2.2).
 
@@ -72,7 +77,28 @@ def _properties_capability(interface: str, name: str) -> Json:
 
 def digest(endpoint_object: Json) -> str:
     """Equal for equal descriptions, whatever the order of keys."""
-    return hashlib.sha256(json.dumps(endpoint_object, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_canonical(endpoint_object).encode()).hexdigest()
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True)
+class Form:
+    """A description in its canonical writing with blanks; filled, it gives the digest of the whole."""
+
+    pieces: tuple[str, ...]  # text, name of a blank, text, name of a blank, …, text
+
+    def digest(self, own: dict[str, str]) -> str:
+        """`own`: the text for each blank."""
+        written = [quoted(own[piece]) if blank else piece for blank, piece in zip(cycle((0, 1)), self.pieces)]
+        return hashlib.sha256("".join(written).encode()).hexdigest()
+
+
+def form(make: Callable[[dict[str, str]], Appliance], blanks: Iterable[str]) -> Form:
+    """The form of the descriptions of what `make` makes; the NUL that marks a blank stands in no text of a database."""
+    written = _canonical(endpoint(make({name: f"\0{name}" for name in blanks})))
+    return Form(tuple(re.split(r'"\\u0000(\w+)"', written)))
 
 
 def discover_response(message_id: str, endpoints: list[Json]) -> Json:

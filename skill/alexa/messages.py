@@ -90,7 +90,7 @@ def correlation_of(document: Any) -> tuple[str | None, str | None]:
 
 def timestamp(moment: datetime) -> str:
     """UTC with milliseconds and Z: more digits, or +00:00, Alexa's schema refuses."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def event(

@@ -1,7 +1,6 @@
 """How a figure is printed: `name value floor ratio target`, one a line, and all of them as JSON where asked."""
 
 import json
-import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,14 +30,23 @@ class Figures:
     def __init__(self, path: str | None) -> None:
         self.path = path
         self.all: list[Figure] = []
+        self.skipped: dict[str, str] = {}
 
     def add(self, name: str, value: float, floor: float | None = None, target: str = "-") -> None:
         figure = Figure(name, value, floor, target)
         self.all.append(figure)
         print(figure.line(), flush=True)
+        self._write()
+
+    def skip(self, names: list[str], reason: str) -> None:
+        """These cannot be measured here, and why."""
+        self.skipped |= dict.fromkeys(names, reason)
+        for name in names:
+            print(f"{name} - - - not measured: {reason}", flush=True)
+        self._write()
+
+    def _write(self) -> None:
         if self.path:
             rows = [asdict(row) | {"ratio": row.ratio} for row in self.all]
+            rows += [{"name": name, "value": None, "not_measured": reason} for name, reason in self.skipped.items()]
             Path(self.path).write_text(json.dumps(rows, indent=1))
-
-
-median = statistics.median

@@ -34,13 +34,14 @@ _SLOW = "location /slow/v3/events { echo_read_request_body; echo_sleep 0.05; ech
 @contextlib.contextmanager
 def gateway() -> Iterator[str]:
     """Its address, for as long as the block lasts. /slow/v3/events answers after 50 ms where the echo module is there."""
-    binary = shutil.which("nginx") or "/usr/sbin/nginx"
+    binary = _binary()
+    assert binary is not None, missing()
     folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
     folder.chmod(0o755)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    slow = has_slow()
+    slow = not missing_slow()
     modules = f"load_module {_ECHO};" if slow else ""
     (folder / "conf").write_text(_CONF.format(folder=folder, port=port, modules=modules, slow=_SLOW if slow else ""))
     process = subprocess.Popen([binary, "-p", str(folder), "-c", str(folder / "conf")])
@@ -53,8 +54,18 @@ def gateway() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def has_slow() -> bool:
-    return _ECHO.exists()
+def missing() -> str:
+    """What the bench lacks on this machine; empty if nothing."""
+    return "" if _binary() else "there is no nginx here (Debian: apt-get install nginx)."
+
+
+def missing_slow() -> str:
+    """What the slow gateway lacks on this machine; empty if nothing."""
+    return "" if _ECHO.exists() else f"there is no {_ECHO} here (Debian: apt-get install libnginx-mod-http-echo)."
+
+
+def _binary() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def _wait(port: int) -> None:

@@ -1,28 +1,42 @@
-"""One delivery worker, run until nothing is due; prints seconds, what is left, and its peak memory as JSON."""
+"""One delivery worker, run until nothing is due; prints when it began and ended (the machine's clock), and its peak memory.
+
+`--profile FILE` writes the profile of its event loop. It waits until its standard input is closed before it begins, so that two
+of them begin together and the start of the process is not measured.
+"""
 
 import json
-import resource
 import sys
 import time
+from pathlib import Path
 
 import django
 
 django.setup()
 
-from django.db.models.functions import Now  # noqa: E402
-
 from skill import delivery  # noqa: E402
-from skill.models import Endpoint  # noqa: E402
 
-delivery.LINGER_SECONDS = -1
-if len(sys.argv) > 1 and sys.argv[1] == "--profile":
-    import cProfile
 
-    cProfile.run("delivery.deliver(25)", "/tmp/delivery.prof")
-started = time.perf_counter()
-while delivery.deliver(30):
-    pass
-seconds = time.perf_counter() - started
-left = Endpoint.objects.filter(due_at__lte=Now()).count()
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"seconds": seconds, "left": left, "memory_mib": round(memory)}))
+def main() -> None:
+    delivery.LINGER_SECONDS = -1
+    print("ready", flush=True)
+    sys.stdin.read()
+    started = time.time()
+    while delivery.deliver(30):
+        pass
+    ended = time.time()
+    print(json.dumps({"started": started, "ended": ended, "memory_mib": _peak_memory() // 1024}))
+
+
+def _peak_memory() -> int:
+    """KiB. Not getrusage: its maximum is inherited from the parent that started us, which filled the database."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--profile"]:
+        import cProfile
+
+        cProfile.run("main()", sys.argv[2])
+    else:
+        main()

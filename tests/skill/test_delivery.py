@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 from django.db.models.functions import Now
 
-from skill import claims, delivery, linking
+from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
 from tests.skill.deeds import deliver_all, levels, make_due, reading
 
@@ -146,9 +146,9 @@ def test_a_reading_during_the_talk_is_not_lost(linked: Any, machine: Any, amazon
 
 def test_who_overran_the_lease_changes_nothing(linked: Any, machine: Any) -> None:
     reading(machine, 20, 1)
-    slow = claims.load(claims.claim("NA", 10))
+    slow = jobs.load(claims.claim("NA", 10))
     Endpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
-    quick = claims.load(claims.claim("NA", 10))
+    quick = jobs.load(claims.claim("NA", 10))
     (job,) = slow[linked.pk][1]
     assert claims.settle([claims.Outcome(job, done=["level:Beans.Hopper"], reported=True, whole=True)]) == 0
     endpoint = Endpoint.objects.get()
@@ -161,10 +161,8 @@ def test_the_claim_reads_what_is_said_after_it_holds_the_row(linked: Any, machin
     reading(machine, 20, 1)
     claimed = claims.claim("NA", 10)
     reading(machine, 19, 2)
-    (job,) = claims.load(claimed)[linked.pk][1]
-    assert (
-        job.device.inventories.all()[0].value == 19
-    )  # a newer level under an older version: it will be looked at again
+    (job,) = jobs.load(claimed)[linked.pk][1]
+    assert job.device.levels[0].value == 19  # a newer level under an older version: it will be looked at again
     assert job.version < Endpoint.objects.get().version
 
 
@@ -226,6 +224,25 @@ def test_a_region_that_is_down_starves_nobody(
     assert levels(amazon.named("ChangeReport")[-1]) == [60]
     assert reached < 1.9, "the report waited behind a region that never answers"
     assert Endpoint.objects.get(region="EU").last_code == "TimeoutError"
+
+
+def test_a_full_lane_beside_empty_ones_is_not_the_end_of_the_work(
+    linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any, settings: Any, monkeypatch: Any
+) -> None:
+    """With a window of one, the first talk fills it; that the other regions have nothing to do must not end the slice."""
+    from devices import registry
+
+    device, _, code = registry.register("CRM20-0002", crema)
+    registry.claim(bob, "CRM20-0002", code)
+    linking.accept_grant(bob, "code-bob", "NA")
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    settings.DELIVERY_CONNECTIONS = 1
+    monkeypatch.setattr(delivery, "WINDOW_PER_CONNECTION", 1)
+    reading(machine, 60, 1)
+    reading(device, 70, 1)
+    delivery.deliver(5)
+    assert sorted(levels(report)[0] for report in amazon.named("ChangeReport")) == [60, 70]
 
 
 def test_a_use_is_told_once_in_order_and_resent_with_its_id(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.db.models.functions import Now
 
-from skill import delivery, linking
+from skill import delivery, linking, renewal
 from skill.models import AlexaGrant, Endpoint, Gateway
 from tests.skill.deeds import deliver_all, levels, make_due, reading
 
@@ -171,7 +171,7 @@ def test_a_late_answer_to_an_old_generation_changes_nothing(linked: Any, machine
 
 
 def test_only_one_of_two_refreshes(linked: Any, amazon: Any) -> None:
-    held = linking.Credentials(linked.pk, "NA", linked.generation, "Atza|1", "Atzr|1", fresh=False)
-    linking._lease_refresh(held)
-    with pytest.raises(linking.RefreshElsewhere):
-        linking._lease_refresh(held)
+    held = renewal.Credentials(linked.pk, "NA", linked.generation, "Atza|1", fresh=False)
+    assert renewal.lease_refreshes([held]) == ["Atzr|1"]
+    (answer,) = renewal.lease_refreshes([held])
+    assert isinstance(answer, renewal.RefreshElsewhere)

@@ -114,14 +114,14 @@ def test_a_probe_is_one_request_even_for_a_customer_of_many_machines(
 
 
 def test_who_may_not_refresh_does_not_use_up_the_probe(linked: Any, amazon: Any) -> None:
-    from skill import linking
+    from skill import renewal
 
-    held = linking.Credentials(linked.pk, "NA", linked.generation, "Atza|1", "Atzr|1", fresh=False)
-    linking._lease_refresh(held)
+    held = renewal.Credentials(linked.pk, "NA", linked.generation, "Atza|1", fresh=False)
+    assert renewal.lease_refreshes([held]) == ["Atzr|1"]
     pace.learn("LWA", failed=pace.FAILURES_TO_OPEN)
     its_time_has_come()
-    with pytest.raises(linking.RefreshElsewhere):
-        linking._lease_refresh(held)
+    (answer,) = renewal.lease_refreshes([held])
+    assert isinstance(answer, renewal.RefreshElsewhere)
     assert pace.allowance("LWA") == 1
 
 

@@ -11,7 +11,7 @@ from django.db import DataError, OperationalError, connection
 from django.db.models.functions import Now
 
 from devices import registry
-from skill import claims, delivery, linking, speech, tasks
+from skill import claims, delivery, jobs, linking, speech, tasks
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
 from tests.skill.deeds import deliver_all, make_due, reading
 
@@ -274,13 +274,13 @@ class TestEvents:
     def test_a_thousand_uses_are_told_in_turns_and_in_order(
         self, linked: Any, machine: Any, crema: Any, amazon: Any, monkeypatch: Any
     ) -> None:
-        monkeypatch.setattr(claims, "EVENTS_AT_ONCE", 3)
+        monkeypatch.setattr(jobs, "EVENTS_AT_ONCE", 3)
         pods(crema)
         for sequence in range(1, 11):
             reading(machine, sequence, sequence, slot="pods")
         reading(machine, 50, 1)
-        jobs = claims.load(claims.claim("NA", 10))
-        assert [len(job.events) for _, line in jobs.values() for job in line] == [3]
+        work = jobs.load(claims.claim("NA", 10))
+        assert [len(job.events) for _, line in work.values() for job in line] == [3]
         Endpoint.objects.update(lease=None, leased_until=None)
         deliver_all()
         values = [event["event"]["payload"]["usage"]["value"] for event in amazon.named("InventoryConsumed")]
@@ -297,13 +297,13 @@ def test_no_token_in_any_log_or_repr(linked: Any, machine: Any, amazon: Any, cap
             make_due(Endpoint.objects.all())
             delivery.deliver(5)
     make_due(Endpoint.objects.all(), daily=True)
-    held = claims.load(claims.claim("NA", 10))
-    ((credentials, jobs),) = held.values()
+    held = jobs.load(claims.claim("NA", 10))
+    ((credentials, work),) = held.values()
     assert "Atz" in credentials.access_token
     for text in (
         caplog.text,
         repr(credentials),
-        repr(jobs),
+        repr(work),
         repr(AlexaGrant.objects.get()),
         str(linking.lwa.Tokens("Atza|", "Atzr|", 1)),
     ):

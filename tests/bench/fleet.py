@@ -1,0 +1,137 @@
+"""A fleet for the bench: linked customers with one coffee machine each, at rest, everything announced. And how it is made due."""
+
+import json
+from typing import Any
+
+from django.db import connection
+
+ALL = ("portal_user", "devices_device", "devices_inventory", "skill_alexagrant", "skill_endpoint", "skill_event")
+
+
+def fill(first: int, last: int) -> None:
+    """Customers `first` to `last`; the tokens are real ciphertext, the digests those of the real descriptions."""
+    from skill.fields import encrypt
+
+    values = {"first": first, "last": last, "token": encrypt("Atza|" + "x" * 400)} | _crema()
+    with connection.cursor() as cursor:
+        for statement in _FILL:
+            cursor.execute(statement, values)
+    _announce(first, last)
+    vacuum()
+
+
+def _crema() -> dict[str, int]:
+    from devices.models import DeviceModel
+
+    model, _ = DeviceModel.objects.get_or_create(
+        model_id="CREMA-20",
+        defaults={"name": "Crema 20", "manufacturer": "Nordkap Home", "description": "Espresso machine by Nordkap Home",
+                  "display_category": "COFFEE_MAKER"},
+    )  # fmt: skip
+    beans, _ = model.slots.get_or_create(
+        slot_id="beans",
+        defaults={"name": "Beans", "sensor": "level", "measurement": "Percentage", "instance": "Beans.Hopper",
+                  "replenishment_id": "amzn1.dash.v2.beans"},
+    )  # fmt: skip
+    return {"model": model.pk, "slot": beans.pk}
+
+
+def _announce(first: int, last: int) -> None:
+    """As if Alexa had accepted every description."""
+    from skill import endpoints
+    from skill.alexa import discovery
+
+    for start in range(first, last + 1, 10_000):
+        devices = endpoints.whole().filter(pk__range=(start, min(start + 9_999, last)))
+        digests = {device.pk: discovery.digest(endpoints.describe(endpoints.unit(device))) for device in devices}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE skill_endpoint AS e SET announced_digest = u.digest FROM unnest(%s::bigint[], %s::text[]) AS u(device, digest)"
+                " WHERE e.device_id = u.device",
+                [list(digests), list(digests.values())],
+            )
+
+
+def make_due(expire_tokens: bool = False) -> None:
+    """Everybody's daily report is due now, and the database has forgotten what the last run left it to tidy."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE skill_endpoint SET due_at = now() - interval '1 second', daily_at = now() - interval '1 second',"
+            " not_before = NULL"
+        )
+        if expire_tokens:
+            cursor.execute("UPDATE skill_alexagrant SET expires_at = now()")
+    vacuum()
+
+
+def use(each: int) -> None:
+    """`each` pods used in every machine: as many events, due now. No daily report is due."""
+    payload = json.dumps({"usage": {"@type": "Count", "value": 1}, "timeOfSample": "2026-01-01T00:00:00Z"})
+    with connection.cursor() as cursor:
+        cursor.execute(_USE, {"each": each, "payload": payload})
+        cursor.execute(
+            "UPDATE skill_endpoint SET due_at = now() - interval '1 second', not_before = NULL, version = version + 1"
+        )
+    vacuum()
+
+
+def rest() -> None:
+    """Nothing is due."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE skill_endpoint SET due_at = daily_at, lease = NULL WHERE due_at <= now()")
+
+
+def vacuum() -> None:
+    with connection.cursor() as cursor:
+        for table in ALL:
+            cursor.execute(f"VACUUM ANALYZE {table}")
+        cursor.execute("CHECKPOINT")
+
+
+def wal() -> int:
+    """Bytes of write-ahead log so far."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_wal_lsn() - '0/0'")
+        return int(cursor.fetchone()[0])
+
+
+def example_report() -> bytes:
+    """The bytes of one daily report, made by our own code."""
+    from skill.alexa import messages
+
+    device, (level, connectivity) = _example()
+    token = "Atza|" + "x" * 400
+    report = messages.change_report("0" * 36, token, device.endpoint_id, "PERIODIC_POLL", [level], [connectivity])
+    return json.dumps(report).encode()
+
+
+def _example() -> tuple[Any, list[Any]]:
+    from skill import endpoints
+
+    device = endpoints.unit(endpoints.whole().first())  # type: ignore[arg-type]
+    return device, list(endpoints.properties(device).values())
+
+
+_FILL = [
+    """INSERT INTO portal_user (id, password, is_superuser, email, name, is_staff, is_active, date_joined)
+    SELECT g, '', false, 'c' || g || '@example.com', '', false, true, now() FROM generate_series(%(first)s, %(last)s) g""",
+    """INSERT INTO devices_device (id, serial_number, device_model_id, owner_id, name, ownership, claimed_at, key_hash,
+      claim_code_hash, firmware_version, online, created_at, last_seen_at)
+    SELECT g, 'S' || g, %(model)s, g, 'Kitchen', gen_random_uuid(), now(), '', '', '', true, now(), now()
+    FROM generate_series(%(first)s, %(last)s) g""",
+    """INSERT INTO devices_inventory (device_id, slot_id, value, measured_at, heard_at, epoch, sequence)
+    SELECT g, %(slot)s, 50, now(), now(), 0, 1 FROM generate_series(%(first)s, %(last)s) g""",
+    """INSERT INTO skill_alexagrant (id, user_id, region, state, generation, access_token, refresh_token, expires_at, code_hash,
+      accepted_at, reason, trouble)
+    SELECT g, g, 'NA', 'active', 1, %(token)s, %(token)s, now() + interval '1 day', '', now() - interval '1 day', '', ''
+    FROM generate_series(%(first)s, %(last)s) g""",
+    """INSERT INTO skill_endpoint (grant_id, device_id, endpoint_id, region, wanted, due_at, daily_at, version, changed, attempts,
+      announced_digest, duty, last_code, last_text)
+    SELECT id, id, ownership::text, 'NA', true, now() + interval '1 day', now() + interval '1 day', 1, '{}', 0, '', 0, '', ''
+    FROM devices_device WHERE id BETWEEN %(first)s AND %(last)s""",
+]
+_USE = """
+INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, payload, status, attempts, created_at, last_code, last_text)
+SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', %(payload)s, 'pending', 0, now(), '', ''
+FROM skill_endpoint e, generate_series(1, %(each)s) ORDER BY e.id
+"""
