@@ -56,6 +56,8 @@ def accept_grant(directive: Directive, region: str) -> Json:
 
 def report_state(directive: Directive, region: str) -> Json:
     """From what we know, at once: an offline device answers with its last values and UNREACHABLE (alexa reference 7.5)."""
+    if not directive.correlation_token:
+        raise InvalidDirective("header.correlationToken is missing: a StateReport could not be told from any other.")
     device = endpoints.find(oauth.customer(directive.token), directive.endpoint_id)
     properties = list(endpoints.properties(endpoints.unit(device)).values())
     return messages.state_report(_id(), directive.correlation_token, endpoints.endpoint_id(device), properties)

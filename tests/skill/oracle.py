@@ -57,6 +57,8 @@ def _is_served(document: Any) -> bool:
     except InvalidDirective:
         return False
     about_endpoint = directive.name == "ReportState"
+    if about_endpoint and not directive.correlation_token:
+        return False
     fits = (
         messages.ENDPOINT_ID.fullmatch(directive.endpoint_id or "") if about_endpoint else directive.endpoint_id is None
     )

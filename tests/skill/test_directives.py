@@ -157,6 +157,8 @@ NONSENSE = [
     b'{"directive": {"header": {"namespace": 1, "name": "x", "payloadVersion": "3"}, "payload": {}}}',
     json.dumps(directive("Alexa", "ReportState", "t", "e", payloadVersion="2")),
     json.dumps(directive("Alexa", "ReportState", "t", "e", correlationToken={"a": 1})),
+    json.dumps(directive("Alexa", "ReportState", "t", "e")),
+    json.dumps(directive("Alexa", "ReportState", "t", "e", correlationToken="")),
     json.dumps(
         {
             "directive": {
