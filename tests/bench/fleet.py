@@ -116,8 +116,8 @@ _FILL = [
     """INSERT INTO portal_user (id, password, is_superuser, email, name, is_staff, is_active, date_joined)
     SELECT g, '', false, 'c' || g || '@example.com', '', false, true, now() FROM generate_series(%(first)s, %(last)s) g""",
     """INSERT INTO devices_device (id, serial_number, device_model_id, owner_id, name, ownership, claimed_at, key_hash,
-      claim_code_hash, firmware_version, online, created_at, last_seen_at)
-    SELECT g, 'S' || g, %(model)s, g, 'Kitchen', gen_random_uuid(), now(), '', '', '', true, now(), now()
+      previous_key_hash, mac_address, reset_epoch, claim_code_hash, firmware_version, online, created_at, last_seen_at)
+    SELECT g, 'S' || g, %(model)s, g, 'Kitchen', gen_random_uuid(), now(), '', '', '', 0, '', '', true, now(), now()
     FROM generate_series(%(first)s, %(last)s) g""",
     """INSERT INTO devices_inventory (device_id, slot_id, value, measured_at, heard_at, epoch, sequence)
     SELECT g, %(slot)s, 50, now(), now(), 0, 1 FROM generate_series(%(first)s, %(last)s) g""",
