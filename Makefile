@@ -22,7 +22,7 @@ run: $(VENV)/installed ## The whole portal with the sandbox that plays Amazon, o
 	@exec $(BIN)/python -m portal.supervisor run --under-make
 
 test: $(VENV)/installed ## All tests but those of make faults, on an embedded PostgreSQL of their own
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup --ignore tests/faults $(ARGS)
 
 check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, deployment
 	$(BIN)/ruff check .
