@@ -32,6 +32,7 @@ def _app() -> Celery:
         "tell of publications": _knock("devices.tell_of_publications", 30),
         "talk back to things": _knock("devices.talk_back", 10),
         "forget old events": _knock("devices.forget_events", 24 * 3600),
+        "notice missed reports": _knock("skill.notice_misses", 300),
         "tidy": _knock("skill.tidy", 3600),
     }
     app.conf.beat_scheduler = "celery.beat:Scheduler"  # keeps no file: after a restart it just knocks anew

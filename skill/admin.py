@@ -74,6 +74,11 @@ def situation(endpoint: Endpoint, now: datetime) -> tuple[str, str]:
     return _lateness(endpoint, now)
 
 
+def _verdicts(endpoint: Endpoint) -> list[int]:
+    last = max(endpoint.owed_since, endpoint.reported_at or endpoint.owed_since)
+    return duty.days(endpoint.duty, last, timezone.now(), owed=endpoint.wanted and endpoint.due_at is not None)
+
+
 def _lateness(endpoint: Endpoint, now: datetime) -> tuple[str, str]:
     if endpoint.reported_at is None:
         return "waiting", "not reported yet: no reading, or just linked"
@@ -181,7 +186,7 @@ class EndpointAdmin(Ledger):
     def record(self, endpoint: Endpoint) -> str:
         """● on time, ◐ late, ○ missed, · nothing owed."""
         return (
-            "".join("·●◐○"[verdict] for verdict in duty.days(endpoint.duty))
+            "".join("·●◐○"[verdict] for verdict in _verdicts(endpoint))
             + "  (● on time, ◐ late, ○ missed, · nothing owed)"
         )
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 
-from skill import duty, grid
+from skill import duty, grid, misses
 from skill.jobs import Job
 from skill.models import Event
 from skill.quoting import quote
@@ -34,11 +34,16 @@ class Outcome:
     deleted: bool = False
     failed: bool = False
     advance: bool = False  # the daily report is done with until the next instant of the grid, accepted or not
+    silent: bool = False  # … and a level had to be left out, because its sensor has no reading
     again: bool = False  # something is left to say: look again after the delay
     delay: float | None = None
     given_back: bool = False  # nothing was tried
     code: str = ""
     text: str = ""
+
+    def makes_good(self) -> bool:
+        """Does it end a time without reports that counts, or will count, as missed?"""
+        return self.whole and (self.job.in_arrears or self.job.now() - self.job.owed_since > duty.DAY)
 
 
 class EventEnd(NamedTuple):
@@ -82,9 +87,15 @@ def settle(outcomes: list[Outcome]) -> int:
         "margin": grid.margin(),
         "pause": settings.REPORT_MIN_INTERVAL,
     }
+    late = [outcome.job.pk for outcome in outcomes if outcome.makes_good()]
+    if late:  # before it counts as reported
+        misses.notice(late)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_SETTLE, params)
-        return int(cursor.rowcount)
+        settled = int(cursor.rowcount)
+    if late:
+        misses.made_good(late)
+    return settled
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
@@ -97,6 +108,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "reported": outcome.reported,
         "whole": outcome.whole,
         "advance": outcome.advance or outcome.whole,
+        "silent": outcome.silent,
         "again": outcome.again,
         "given_back": outcome.given_back,
         "announced": outcome.announced,
@@ -106,7 +118,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "code": quote(outcome.code, 64),
         "text": quote(outcome.text, 300),
         "phase": grid.phase(job.user_id),
-        "duty": duty.judge(job.duty, job.reported_at, job.read_at) if outcome.whole else job.duty,
+        "duty": duty.judge(job.duty, job.owed_since, job.read_at) if outcome.whole else job.duty,
     }
 
 
@@ -157,7 +169,7 @@ _NOT_BEFORE = "now() + make_interval(secs => u.delay)"
 _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
-    reported bool, whole bool, advance bool, again bool, given_back bool, announced text, deleted bool, failed bool, delay float,
+    reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool, delay float,
     code text, text text, phase float, duty bigint)
 ), held AS (
   SELECT e.id FROM skill_endpoint AS e JOIN u ON u.id = e.id AND u.lease = e.lease ORDER BY e.id FOR UPDATE OF e
@@ -170,6 +182,7 @@ UPDATE skill_endpoint AS e SET
   sent_at = CASE WHEN u.reported THEN now() ELSE e.sent_at END,
   reported_at = CASE WHEN u.whole THEN now() ELSE e.reported_at END,
   duty = u.duty,
+  silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
   announced_digest = CASE WHEN u.deleted THEN '' ELSE coalesce(u.announced, e.announced_digest) END,
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, 1000) WHEN u.given_back THEN e.attempts ELSE 0 END,
   last_code = CASE WHEN u.given_back THEN e.last_code ELSE u.code END,

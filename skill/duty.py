@@ -1,30 +1,42 @@
 """The record of the daily duty: two bits a day for the last 31 days, in one integer on the endpoint. Pure.
 
-The lowest two bits are the day of the last accepted report. A day is judged by the gap that ended on it: was more than 24 hours
-between two whole inventory reports?
+The lowest two bits are the day of the last accepted report, or of the link while there is none. A day is judged by the gap that
+ended on it: was more than 24 hours between two whole inventory reports, or between the link and the first?
 """
 
 from datetime import datetime, timedelta
 
 DAYS = 31
 DAY = timedelta(hours=24)
-EXCUSED, ON_TIME, LATE, MISSED = 0, 1, 2, 3  # excused: nothing was owed (not linked, or nothing to report yet)
+EXCUSED, ON_TIME, LATE, MISSED = 0, 1, 2, 3  # excused: nothing was owed (not linked, or linked for less than a day)
 _MASK = (1 << (2 * DAYS)) - 1
 
 
-def judge(record: int, last: datetime | None, now: datetime) -> int:
-    """The record after a whole report accepted at `now`, `last` being the one before it (None: the first)."""
-    if last is None:
-        return ON_TIME
-    days = min(max((now.date() - last.date()).days, 0), DAYS)
-    verdict = ON_TIME if now - last <= DAY else LATE
-    if days == 0:
-        return record if verdict == ON_TIME else (record & ~3) | LATE
-    for _ in range(days - 1):
-        record = (record << 2) | MISSED
-    return ((record << 2) | verdict) & _MASK
+def judge(record: int, last: datetime, now: datetime) -> int:
+    """The record after a whole report accepted at `now`; `last`: the one before it, or the link if this is the first."""
+    passed = _days_between(last, now)
+    if passed == 0:
+        return record if record & 3 else record | ON_TIME
+    return _later(record, passed - 1, MISSED) << 2 & _MASK | (ON_TIME if now - last <= DAY else LATE)
 
 
-def days(record: int) -> list[int]:
-    """The verdicts, newest day first."""
+def days(record: int, last: datetime, now: datetime, owed: bool = True) -> list[int]:
+    """The verdicts of the last 31 days as they stand at `now`, newest day first, reported again or not.
+
+    `last`: the last whole report, or the link if there is none; `owed`: is a report a day still owed?
+    """
+    passed = _days_between(last, now)
+    if passed:
+        record = _later(record, passed - 1, MISSED if owed else EXCUSED) << 2
+        record |= MISSED if owed and now - last > DAY else EXCUSED
     return [(record >> (2 * day)) & 3 for day in range(DAYS)]
+
+
+def _days_between(last: datetime, now: datetime) -> int:
+    return min(max((now.date() - last.date()).days, 0), DAYS + 1)
+
+
+def _later(record: int, passed: int, verdict: int) -> int:
+    for _ in range(passed):
+        record = (record << 2) & _MASK | verdict
+    return record

@@ -144,6 +144,12 @@ def _is_announced_level(slot: Slot) -> bool:
     return slot.sensor == "level" and slot.replenishment_id != ""
 
 
+def is_silent(device: Unit) -> bool:
+    """Does Alexa know a level sensor of which there is no reading?"""
+    known = [sensor for sensor in device.make.sensors if sensor.kind == "level" and sensor.replenishment_id]
+    return len(known) > len(device.levels)
+
+
 def _level(item: Inventory) -> Level:
     return Level(item.slot.instance, item.slot.measurement, item.slot.unit, item.value, item.measured_at)
 

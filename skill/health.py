@@ -24,8 +24,8 @@ OUR_BUGS = [
 
 
 def parked_events() -> list[str]:
-    """Events of the last day that Amazon refused, by name and code."""
-    parked = Event.objects.filter(status=Event.Status.PARKED, settled_at__gt=Now() - RECENT)
+    """Events that Amazon refused, by name and code, until a person has them told again or lets them go."""
+    parked = Event.objects.filter(status=Event.Status.PARKED)
     rows = parked.values_list("name", "last_code").annotate(Count("pk"), Max("pk")).order_by("name", "last_code")
     return [f"{count} {name}: {code or 'no code'} (newest #{newest})" for name, code, count, newest in rows]
 

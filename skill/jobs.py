@@ -36,7 +36,7 @@ class Telling(NamedTuple):
     name: str
     instance: str
     payload: dict[str, Any]
-    created_at: datetime
+    tried_since: datetime
     expires_at: datetime | None
 
 
@@ -52,7 +52,8 @@ class _Row(NamedTuple):
     attempts: int
     announced_digest: str
     duty: int
-    reported_at: datetime | None
+    owed_since: datetime
+    in_arrears: bool
     read_at: datetime
     daily_due: bool
     may_report: bool
@@ -89,7 +90,8 @@ class Job:
     attempts: int
     announced_digest: str
     duty: int
-    reported_at: datetime | None
+    owed_since: datetime  # the last whole report, or the link
+    in_arrears: bool  # is a missed day noted that was not made good?
     device: endpoints.Unit | None
     events: list[Telling] = field(default_factory=list)
     loaded_at: float = field(default_factory=time.monotonic)
@@ -180,7 +182,8 @@ def _job(row: _Row, version: int, lease: uuid.UUID, unit: endpoints.Unit | None)
         attempts=row.attempts,
         announced_digest=row.announced_digest,
         duty=row.duty,
-        reported_at=row.reported_at,
+        owed_since=row.owed_since,
+        in_arrears=row.in_arrears,
         device=unit,
     )
 
@@ -203,14 +206,15 @@ def _silence(ids: list[int], lease: uuid.UUID) -> None:
 def _add_events(jobs: dict[int, Job]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_FIRST_EVENTS, {"endpoints": list(jobs), "most": EVENTS_AT_ONCE})
-        for endpoint, pk, message_id, namespace, name, instance, payload, created_at, expires_at in cursor.fetchall():
+        for endpoint, pk, message_id, namespace, name, instance, payload, tried_since, expires_at in cursor.fetchall():
             jobs[endpoint].events.append(
-                Telling(pk, message_id, namespace, name, instance, json.loads(payload), created_at, expires_at)
+                Telling(pk, message_id, namespace, name, instance, json.loads(payload), tried_since, expires_at)
             )
 
 
 _ENDPOINTS = """
-SELECT e.id, e.endpoint_id, e.grant_id, e.device_id, e.wanted, e.changed, e.attempts, e.announced_digest, e.duty, e.reported_at, now(),
+SELECT e.id, e.endpoint_id, e.grant_id, e.device_id, e.wanted, e.changed, e.attempts, e.announced_digest, e.duty,
+  greatest(e.owed_since, e.reported_at), e.missed_at IS NOT NULL, now(),
   coalesce(e.daily_at <= now(), false), coalesce(e.sent_at <= now() - %(pause)s, true), g.accepted_at <= now() - %(settled_after)s,
   g.expires_at > now() + %(ahead)s, g.access_token, g.user_id, g.region, g.generation, g.state,
   d.ownership::text, d.name, d.serial_number, d.firmware_version, d.online, d.last_seen_at, d.device_model_id
@@ -223,7 +227,7 @@ FROM devices_inventory AS i JOIN devices_slot AS s ON s.id = i.slot_id
 WHERE i.device_id = ANY (%(devices)s) AND s.sensor = 'level' AND s.replenishment_id <> '' ORDER BY i.device_id, i.slot_id
 """
 _FIRST_EVENTS = """
-SELECT e.endpoint_id, e.id, e.message_id, e.namespace, e.name, e.instance, e.payload, e.created_at, e.expires_at
+SELECT e.endpoint_id, e.id, e.message_id, e.namespace, e.name, e.instance, e.payload, coalesce(e.resent_at, e.created_at), e.expires_at
 FROM unnest(%(endpoints)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
   SELECT * FROM skill_event WHERE endpoint_id = i.id AND status = 'pending' ORDER BY id LIMIT %(most)s) AS e
 ORDER BY e.id

@@ -134,6 +134,13 @@ class Endpoint(models.Model):
     sent_at = models.DateTimeField("last state report", null=True, blank=True)
     reported_at = models.DateTimeField("last whole inventory report", null=True, blank=True)
     duty = models.BigIntegerField(default=0, help_text="Two bits a day for 31 days (duty.py).")
+    owed_since = models.DateTimeField(db_default=Now(), help_text="Since when Amazon is owed a report a day: the link.")
+    silent_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when a daily report had to leave out a sensor that has no reading."
+    )
+    missed_at = models.DateTimeField(
+        null=True, blank=True, help_text="The last day that was noted as missed and is not made good yet."
+    )
     last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
     last_text = models.CharField("Amazon's words", max_length=300, blank=True)
 
@@ -144,10 +151,42 @@ class Endpoint(models.Model):
         constraints = [models.UniqueConstraint("grant", "endpoint_id", name="endpoint_once_per_grant")]
         indexes = [
             models.Index("region", "due_at", name="endpoint_due", condition=Q(due_at__isnull=False)),
+            models.Index(
+                "id",
+                name="endpoint_in_trouble",
+                condition=Q(due_at__isnull=False, wanted=True) & (~Q(last_code="") | Q(silent_since__isnull=False)),
+            ),
         ]
 
     def __str__(self) -> str:
         return self.endpoint_id
+
+
+class Miss(models.Model):
+    """One sensor for one day of 24 hours that ended without a report, and why. Written by misses.py, kept for proof."""
+
+    class Reason(models.TextChoices):
+        NO_READING = "no_reading", "No reading yet"
+        REFUSED = "refused", "Amazon refused or did not answer"
+        LINK = "link", "The link is broken"
+        LATE = "late", "We were late"
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="misses")
+    region = models.CharField(max_length=2, choices=REGIONS)
+    sensor = models.CharField(max_length=128, help_text="Instance of the level sensor that was not reported.")
+    deadline_at = models.DateTimeField("owed by", help_text="24 hours after the report before, or after the link.")
+    reason = models.CharField(max_length=10, choices=Reason)
+    code = models.CharField("Amazon's answer", max_length=64, blank=True)
+    text = models.CharField("Amazon's words", max_length=300, blank=True)
+    noticed_at = models.DateTimeField(db_default=Now())
+    reported_at = models.DateTimeField("reported after all", null=True, blank=True)
+
+    class Meta:
+        verbose_name = "missed report"
+        indexes = [models.Index("deadline_at", "id", name="miss_deadline")]
+
+    def __str__(self) -> str:
+        return f"{self.sensor} by {self.deadline_at:%Y-%m-%d %H:%M}"
 
 
 class Event(models.Model):
@@ -157,7 +196,7 @@ class Event(models.Model):
         PENDING = "pending", "Pending"
         SENT = "sent", "Sent"
         PARKED = "parked", "Parked: Amazon refused it"
-        CANCELLED = "cancelled", "Cancelled: the link was closed"
+        CANCELLED = "cancelled", "Cancelled: the link was closed, or staff let it go"
         EXPIRED = "expired", "Expired: too late to be of use"
 
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="events")
@@ -171,11 +210,16 @@ class Event(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
+    resent_at = models.DateTimeField(null=True, blank=True, help_text="When staff last had it tried anew.")
     last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
     last_text = models.CharField("Amazon's words", max_length=300, blank=True)
 
     class Meta:
-        indexes = [models.Index("endpoint", "id", name="event_pending", condition=Q(status="pending"))]
+        permissions = [("resend_event", "Can have a parked event told again, or let it go")]
+        indexes = [
+            models.Index("endpoint", "id", name="event_pending", condition=Q(status="pending")),
+            models.Index("settled_at", name="event_parked", condition=Q(status="parked")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} {self.message_id}"
@@ -197,3 +241,22 @@ class Gateway(models.Model):
 
     def __str__(self) -> str:
         return self.get_name_display()
+
+
+class AnswerCount(models.Model):
+    """How often a door gave an answer in an hour, or how long it took: counted by delivery, read by boards and metrics.
+
+    `label`: Amazon's code (`ACCEPTED` for none), or the upper bound of a time in seconds.
+    """
+
+    hour = models.DateTimeField()
+    door = models.CharField(max_length=3)
+    kind = models.CharField(max_length=7, choices=[("answer", "Answer"), ("seconds", "Seconds on the wire")])
+    label = models.CharField(max_length=64)
+    count = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("hour", "door", "kind", "label", name="one_count")]
+
+    def __str__(self) -> str:
+        return f"{self.door} {self.label}: {self.count}"

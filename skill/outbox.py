@@ -213,6 +213,9 @@ ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
   version = e.version + 1, changed = e.changed || jsonb_build_object('description', jsonb_build_array(e.version + 1, '')),
   attempts = 0, announced_digest = CASE WHEN e.announced_digest = '' THEN '' ELSE 'unsure' END,
   reported_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.reported_at END,
+  owed_since = CASE WHEN e.due_at IS NULL THEN now() ELSE e.owed_since END, duty = CASE WHEN e.due_at IS NULL THEN 0 ELSE e.duty END,
+  silent_since = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.silent_since END,
+  missed_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.missed_at END,
   lease = NULL, leased_until = NULL, last_code = '', last_text = ''
 """
 _DISCOVERED = """

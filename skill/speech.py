@@ -146,11 +146,15 @@ async def _tell_events(line: Line, outcome: Outcome) -> None:
             await _settle(line, event, Event.Status.EXPIRED)
         except gateway.Refused as error:
             await _settle(line, event, Event.Status.PARKED, error)
-        except (gateway.Throttled, gateway.Unavailable) as error:
-            if event.created_at < outcome.job.read_at - PARK_AFTER:
+        except gateway.SkillDisabled:  # cancelled with the link, if that is what it means
+            raise
+        except gateway.GatewayError as error:
+            if event.tried_since < outcome.job.read_at - PARK_AFTER:
                 await _settle(line, event, Event.Status.PARKED, error)
                 continue
             await _settle(line, event, Event.Status.PENDING, error)
+            if not isinstance(error, gateway.Throttled | gateway.Unavailable):
+                raise  # it is about the link: the report would hear the same
             _failed(outcome, error)
             return
         else:
@@ -202,6 +206,7 @@ async def _report(line: Line, outcome: Outcome) -> None:
     if job.daily_due or job.may_report:
         outcome.done.extend(key for key in job.changed if key not in properties and key != endpoints.DESCRIPTION)
     outcome.advance = job.daily_due
+    outcome.silent = job.daily_due and endpoints.is_silent(job.device)
 
 
 def _causes(job: Job, properties: dict[str, Json], levels: set[str]) -> list[tuple[str, list[str]]]:

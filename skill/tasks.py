@@ -1,7 +1,6 @@
 """The worker's edge: what the doorbell and beat ring for."""
 
 import logging
-from datetime import timedelta
 from typing import Any
 
 from celery import shared_task, signals
@@ -9,12 +8,11 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from skill import delivery, doorbell, oauth
-from skill.models import Endpoint, Event
+from skill import delivery, doorbell, misses, oauth, parked
+from skill.models import Endpoint, Event, Miss
 from skill.quoting import quote
 
 log = logging.getLogger(__name__)
-KEPT = timedelta(days=30)
 AT_ONCE = 1000
 
 
@@ -36,19 +34,27 @@ def deliver() -> None:
         doorbell.ring()
 
 
+@shared_task(name="skill.notice_misses")
+def notice_misses() -> None:
+    """Note whose day ended without a report; a late report notes it too, but who is never reported again is found here."""
+    if missed := misses.notice_all():
+        log.warning("%d endpoints were not reported within 24 hours; see Missed reports in the admin", missed)
+
+
 @shared_task(name="skill.tidy")
 def tidy() -> None:
     """Delete what nobody looks at any more: tokens long expired, events long told, endpoints long forgotten. Parked events stay."""
     oauth.forget_expired()
-    old = Event.objects.filter(settled_at__lt=Now() - KEPT).exclude(status=Event.Status.PARKED)
-    Event.objects.filter(pk__in=old.values("pk")[:10_000]).delete()
+    parked.forget_told()
+    misses.forget_old()
     _forget_endpoints()
 
 
 @transaction.atomic
 def _forget_endpoints() -> None:
     """Locked before they are deleted: one that is wanted again meanwhile stays."""
-    told = Event.objects.filter(endpoint=OuterRef("pk"))
-    gone = Endpoint.objects.select_for_update(skip_locked=True).filter(~Exists(told), wanted=False, due_at__isnull=True)
+    told, missed = Event.objects.filter(endpoint=OuterRef("pk")), Miss.objects.filter(endpoint=OuterRef("pk"))
+    gone = Endpoint.objects.select_for_update(skip_locked=True).filter(wanted=False, due_at__isnull=True)
+    gone = gone.filter(~Exists(told), ~Exists(missed))
     ids = list(gone.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     Endpoint.objects.filter(pk__in=ids).delete()

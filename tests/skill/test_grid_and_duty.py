@@ -70,7 +70,7 @@ def test_customers_are_spread_over_the_period() -> None:
 def test_the_record_tells_every_day_of_the_last_31(gaps: list[float]) -> None:
     """Against a plain simulation with a dictionary of days."""
     now = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    record, days = duty.judge(0, None, now), {now.date(): duty.ON_TIME}
+    record, days = 0, {}
     for hours in gaps:
         last, now = now, now + timedelta(hours=hours)
         record = duty.judge(record, last, now)
@@ -80,4 +80,18 @@ def test_the_record_tells_every_day_of_the_last_31(gaps: list[float]) -> None:
         days[now.date()] = duty.LATE if late else days.get(now.date(), duty.ON_TIME)
         assert 0 <= record < 2**62
     expected = [days.get(now.date() - timedelta(days=age), duty.EXCUSED) for age in range(duty.DAYS)]
-    assert duty.days(record) == expected
+    assert duty.days(record, now, now) == expected
+
+
+@given(st.floats(min_value=0.01, max_value=60 * 24), st.booleans())
+def test_the_record_goes_on_though_no_report_ever_comes(hours: float, owed: bool) -> None:
+    last = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    now = last + timedelta(hours=hours)
+    record = duty.judge(0, last - timedelta(hours=1), last)
+    verdicts = duty.days(record, last, now, owed)
+    ago = (now.date() - last.date()).days
+    assert verdicts[ago + 1 :] == [duty.EXCUSED] * max(0, duty.DAYS - ago - 1)
+    assert verdicts[ago : ago + 1] == [duty.ON_TIME][: max(0, duty.DAYS - ago)]
+    assert set(verdicts[1:ago]) <= {duty.MISSED if owed else duty.EXCUSED}
+    if ago:
+        assert verdicts[0] == (duty.MISSED if owed and hours > 24 else duty.EXCUSED)
