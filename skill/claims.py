@@ -169,8 +169,8 @@ _NOT_BEFORE = "now() + make_interval(secs => u.delay)"
 _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
-    reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool, delay float,
-    code text, text text, phase float, duty bigint)
+    reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool,
+    delay float, code text, text text, phase float, duty bigint)
 ), held AS (
   SELECT e.id FROM skill_endpoint AS e JOIN u ON u.id = e.id AND u.lease = e.lease ORDER BY e.id FOR UPDATE OF e
 )

@@ -24,9 +24,7 @@ def resend(event_ids: list[int]) -> int:
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_WAKE, {"events": event_ids, "parked": Status.PARKED})
         live = [pk for (pk,) in cursor.fetchall()]
-        cursor.execute(
-            _UNPARK, {"events": event_ids, "live": live, "parked": Status.PARKED, "pending": Status.PENDING}
-        )
+        cursor.execute(_UNPARK, {"events": event_ids, "live": live, "parked": Status.PARKED, "pending": Status.PENDING})
         count = int(cursor.rowcount)
     doorbell.ring()
     return count

@@ -6,7 +6,6 @@ from typing import Any
 from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 
 from skill import delivery, doorbell, misses, oauth, parked
 from skill.models import Endpoint, Event, Miss

@@ -1,5 +1,6 @@
 """The proof of the daily duty: what is missed is noted once, with its reason, whether or not a report is ever accepted again."""
 
+import itertools
 import threading
 from datetime import timedelta
 from typing import Any
@@ -66,7 +67,7 @@ def test_days_that_passed_while_nobody_looked_are_noted_all_the_same(reported: E
     misses.notice_all()
     days = list(Miss.objects.order_by("deadline_at").values_list("deadline_at", flat=True))
     assert len(days) == 3
-    assert {later - earlier for earlier, later in zip(days, days[1:], strict=False)} == {timedelta(hours=24)}
+    assert {later - earlier for earlier, later in itertools.pairwise(days)} == {timedelta(hours=24)}
     assert Endpoint.objects.get().missed_at == days[-1]
     assert misses.notice_all() == 0
 
@@ -222,7 +223,9 @@ def test_the_sweep_looks_at_few_rows_among_many(reported: Endpoint) -> None:
 def test_old_rows_go_and_the_others_stay(reported: Endpoint) -> None:
     last_report(25)
     misses.notice_all()
-    Miss.objects.create(endpoint=reported, region="NA", sensor="B", deadline_at=Now() - timedelta(days=93), reason="late")
+    Miss.objects.create(
+        endpoint=reported, region="NA", sensor="B", deadline_at=Now() - timedelta(days=93), reason="late"
+    )
     tasks.tidy()
     assert Miss.objects.count() == 1
 

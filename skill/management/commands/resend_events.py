@@ -16,7 +16,9 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--message-id", action="append", type=uuid.UUID, default=[], help="This event; may be repeated.")
+        parser.add_argument(
+            "--message-id", action="append", type=uuid.UUID, default=[], help="This event; may be repeated."
+        )
         parser.add_argument("--code", help="Those that Amazon refused with this code.")
         parser.add_argument("--name", help="Those of this name, for example InventoryConsumed.")
         parser.add_argument("--all", action="store_true", help="Every parked event.")
