@@ -33,6 +33,7 @@ def _app() -> Celery:
         "talk back to things": _knock("devices.talk_back", 10),
         "forget old events": _knock("devices.forget_events", 24 * 3600),
         "notice missed reports": _knock("skill.notice_misses", 300),
+        "follow linking": _knock("skill.follow_linking", 30),
         "tidy": _knock("skill.tidy", 3600),
     }
     app.conf.beat_scheduler = "celery.beat:Scheduler"  # keeps no file: after a restart it just knocks anew

@@ -3,14 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
-from oauth2_provider.views import AuthorizationView, RevokeTokenView
+from oauth2_provider.views import RevokeTokenView
 
 from portal import health, views
-from skill.views import TokenEndpoint
+from skill.oauth_views import Authorize, TokenEndpoint
 
 oauth = (
     [
-        path("authorize/", AuthorizationView.as_view(), name="authorize"),
+        path("authorize/", Authorize.as_view(), name="authorize"),
         path("token/", TokenEndpoint.as_view(), name="token"),
         path("revoke_token/", RevokeTokenView.as_view(), name="revoke-token"),
     ],

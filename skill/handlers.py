@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, transaction
 
-from skill import endpoints, linking, oauth, outbox
+from skill import attempts, endpoints, linking, oauth, outbox
 from skill.alexa import discovery, messages
 from skill.alexa.errors import InvalidDirective
 from skill.alexa.messages import Directive, Json
@@ -27,7 +27,10 @@ def discover(directive: Directive, region: str) -> Json:
     """All devices of the customer; what was told is remembered, so that it is not announced again (alexa reference 2)."""
     customer = oauth.customer(directive.token)
     told = endpoints.describe_all(endpoints.owned_by(customer))
-    if grant := linking.active_grant(customer, region):
+    grant = linking.active_grant(customer, region)
+    if grant is None or grant.discovered_at is None:
+        attempts.discovered(customer.pk, len(told))
+    if grant:
         _remember(grant, told)
     return discovery.discover_response(_id(), told)
 

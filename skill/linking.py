@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from skill import endpoints, lwa, oauth, outbox
+from skill import attempts, endpoints, lwa, oauth, outbox
 from skill.alexa.errors import AcceptGrantFailed
 from skill.models import AlexaGrant, Endpoint, Event
 from skill.quoting import quote
@@ -35,18 +35,29 @@ def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
     code_hash = hashlib.sha256(code.encode()).hexdigest()
     if known := _accepted(user, region, code_hash):
         return known
+    attempts.grant_came(user.pk, region)
     try:
         tokens = lwa.exchange_now(code)
     except lwa.LwaError as error:
         if known := _accepted(user, region, code_hash):  # the same code came twice at once, and the other was quicker
             return known
+        attempts.grant_refused(user.pk, _cause(error), str(error))
         log.warning("accept_grant user=%s region=%s refused: %s", user.pk, region, error)
         raise AcceptGrantFailed(f"Login with Amazon did not take the code: {error}"[:200]) from error
     if not tokens.refresh_token:
+        attempts.grant_refused(user.pk, "amazon_silent", "no refresh token came")
         raise AcceptGrantFailed("Login with Amazon gave no refresh token.")
     grant = _store_grant(user, region, code_hash, tokens)
+    attempts.tokens_stored(user.pk)
     log.info("accept_grant user=%s region=%s generation=%d", user.pk, region, grant.generation)
     return grant
+
+
+def _cause(error: lwa.LwaError) -> str:
+    """Login with Amazon's refusal in the linking doctor's vocabulary."""
+    if isinstance(error, lwa.ClientRejected):
+        return "client_refused"
+    return "code_refused" if isinstance(error, lwa.GrantRejected | lwa.RequestRejected) else "amazon_silent"
 
 
 def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
@@ -67,7 +78,7 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> 
     fresh = {
         "state": State.ACTIVE, "access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "code_hash": code_hash,
         "expires_at": now + timedelta(seconds=tokens.seconds), "accepted_at": now, "refresh_leased_until": None,
-        "closing_until": None, "closed_at": None, "reason": "", "trouble": "",
+        "closing_until": None, "closed_at": None, "reason": "", "trouble": "", "discovered_at": None,
     }  # fmt: skip
     grant, created = AlexaGrant.objects.get_or_create(user=user, region=region, defaults=fresh)
     if not created:

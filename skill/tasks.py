@@ -7,7 +7,7 @@ from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
-from skill import delivery, doorbell, misses, oauth, parked
+from skill import attempts, delivery, doorbell, misses, oauth, parked
 from skill.models import Endpoint, Event, Miss
 from skill.quoting import quote
 
@@ -46,7 +46,14 @@ def tidy() -> None:
     oauth.forget_expired()
     parked.forget_told()
     misses.forget_old()
+    attempts.forget_old()
     _forget_endpoints()
+
+
+@shared_task(name="skill.follow_linking")
+def follow_linking() -> None:
+    """Note the first report of each new link, for the linking doctor."""
+    attempts.follow_reports()
 
 
 @transaction.atomic

@@ -1,5 +1,4 @@
-"""Alexa's two doors. The courier's: it parses, asks handlers, and answers, always HTTP 200 with an Alexa answer to whoever is our
-courier. And the token endpoint of our OAuth server (what it gives and refuses stands in oauth.py)."""
+"""The courier's door: it parses, asks handlers, and answers, always HTTP 200 with an Alexa answer to whoever is our courier."""
 
 import json
 import logging
@@ -7,13 +6,11 @@ import time
 import uuid
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.http.request import UnreadablePostError
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
-from oauth2_provider.views import TokenView
 
 from skill import handlers
 from skill.alexa import messages
@@ -104,17 +101,3 @@ def _log(document: object, answer: messages.Json, started: float) -> None:
         outcome,
         (time.monotonic() - started) * 1000,
     )
-
-
-class TokenEndpoint(TokenView):
-    """POST /o/token/: codes and refresh tokens only; the library's other flows are closed. Our own trouble is 503, never a refusal."""
-
-    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        if request.POST.get("grant_type") not in ("authorization_code", "refresh_token"):
-            return JsonResponse({"error": "unsupported_grant_type"}, status=400, headers={"Cache-Control": "no-store"})
-        try:
-            with transaction.atomic():  # what is checked (oauth.py locks it) is what is used up
-                return self.authorization_flow_token_response(request, *args, **kwargs)
-        except DatabaseError:
-            log.exception("token endpoint: the database does not answer")
-            return JsonResponse({"error": "temporarily_unavailable"}, status=503, headers={"Cache-Control": "no-store"})
