@@ -1,8 +1,9 @@
 """Smart Properties' events: kept once each, and what they add up to, by Amazon's time and never by the order of arrival.
 
-Reading one is `asp.py`, pure; who calls this and when is `inbox.py`.
+Reading one is `asp.py`, pure; who calls this and when is `processing.py`.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.db import connection
@@ -13,13 +14,29 @@ from notifications import asp
 from notifications.models import Message, PropertyEvent
 
 TWINS = "Another event with the ID {} says otherwise; neither counts."
+# In the order of the locks' own numbers, so that two who want the same ones wait in line.
+_LOCK = """
+SELECT pg_advisory_xact_lock(hashtext('properties'), number)
+FROM (SELECT DISTINCT hashtext(name) AS number FROM unnest(%s::text[]) AS name ORDER BY number) AS numbers
+"""
 
 
-def keep(message: Message, event: asp.Event) -> PropertyEvent:
-    """Store what `message` says, unless it is known; twice changes nothing. In a transaction that holds the event's ID."""
+def keep(pairs: Sequence[tuple[Message, asp.Event]]) -> set[str]:
+    """Store what each message says, unless it is known; twice changes nothing. The IDs of those events that contradict each other.
+
+    In a transaction, until whose end it holds the IDs.
+    """
+    if not pairs:
+        return set()
+    names = {event.event_id for _, event in pairs}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('properties'), hashtext(%s))", [event.event_id])
-    row = PropertyEvent(
+        cursor.execute(_LOCK, [list(names)])
+    PropertyEvent.objects.bulk_create([_row(message, event) for message, event in pairs], ignore_conflicts=True)
+    return _judge_twins(names)
+
+
+def _row(message: Message, event: asp.Event) -> PropertyEvent:
+    return PropertyEvent(
         event_id=event.event_id,
         digest=event.digest,
         message=message,
@@ -32,18 +49,18 @@ def keep(message: Message, event: asp.Event) -> PropertyEvent:
         failed=event.failed,
         parsed=asp.as_json(event),
     )
-    PropertyEvent.objects.bulk_create([row], ignore_conflicts=True)
-    _judge_twins(event.event_id)
-    return PropertyEvent.objects.get(event_id=event.event_id, digest=event.digest)
 
 
-def _judge_twins(event_id: str) -> None:
+def _judge_twins(names: Collection[str]) -> set[str]:
     """Of one ID there is one truth or none; the messages that brought a contradicted one say so."""
-    twins = PropertyEvent.objects.filter(event_id=event_id)
-    if twins.count() > 1:
+    counted = PropertyEvent.objects.filter(event_id__in=names).values("event_id").annotate(twins=Count("pk"))
+    contradicted = set(counted.filter(twins__gt=1).values_list("event_id", flat=True))
+    for event_id in contradicted:
+        twins = PropertyEvent.objects.filter(event_id=event_id)
         twins.update(contradicted=True)
         settled = Message.objects.filter(property_events__in=twins, due_at=None)
         settled.update(state=Message.State.QUARANTINED, reason=TWINS.format(event_id))
+    return contradicted
 
 
 def failing_automations(recent: timedelta = timedelta(hours=24)) -> list[str]:

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from notifications import doorbell, inbox, provision, retention
+from notifications import doorbell, processing, provision, retention
 from notifications.models import DrsRegistration, Order, Topic
 
 SLICE = 30.0  # seconds; then let others have the worker
@@ -15,10 +15,10 @@ SLICE = 30.0  # seconds; then let others have the worker
 
 @shared_task(name="notifications.process", ignore_result=True)
 def process() -> int:
-    """Process what is due, message by message, and return how many; many workers may do so at once."""
+    """Process what is due and return how many messages that were; many workers may do so at once."""
     end, processed = time.monotonic() + SLICE, 0
-    while inbox.process_next():
-        processed += 1
+    while taken := processing.process_due():
+        processed += taken
         if time.monotonic() > end:
             doorbell.ring()
             break

@@ -1,6 +1,7 @@
 """SNS messages, verified and kept. How one comes and what is done with it: `inbox.py`."""
 
 import json
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
@@ -14,6 +15,11 @@ from django.db.models.functions import Now
 from notifications.models.topics import Topic
 
 EARLIER = timedelta(minutes=1)
+_SETTLE = """
+UPDATE notifications_message AS m SET state = u.state, reason = u.reason, error = '', due_at = NULL,
+  sealed = CASE u.state WHEN 'held' THEN m.sealed END
+FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS u(id, state, reason) WHERE m.id = u.id
+"""
 
 
 def _keys() -> MultiFernet:
@@ -26,6 +32,27 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def due(self) -> Self:
         """What waits and whose time has come, oldest first, by the database's clock."""
         return self.filter(due_at__lte=Now()).order_by("due_at", "id")
+
+    def with_bodies(self, messages: "Iterable[Message]") -> "list[Message]":
+        """These messages with their bodies, which are one statement more; the partitions of earlier days stay closed."""
+        found = list(messages)
+        first = min((message.received_at for message in found), default=None)
+        rows = MessageBody.objects.filter(message_id__in=[message.pk for message in found])
+        if first:
+            bodies = dict(rows.filter(received_at__gte=first - EARLIER).values_list("message_id", "body"))
+            for message in found:
+                message.body = bodies.get(message.pk)
+        return found
+
+    def settle(self, verdicts: "Sequence[tuple[Message, Message.State, str]]") -> None:
+        """Nothing more to do with these: say why, and forget what was secret unless a person may still need it. One statement."""
+        for message, state, reason in verdicts:
+            message.state, message.reason, message.error, message.due_at = state, reason, "", None
+            message.sealed = message.sealed if state == Message.State.HELD else None
+        if verdicts:
+            columns = zip(*((message.pk, str(state), reason) for message, state, reason in verdicts), strict=True)
+            with connection.cursor() as cursor:
+                cursor.execute(_SETTLE, [list(column) for column in columns])
 
     def insert_once(self, message: "Message") -> bool:
         """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
@@ -112,19 +139,20 @@ class Message(models.Model):
             MessageBody.objects.create(message=self, body=self._body)
 
     _body: str | None = None
+    _body_is_known = False
 
     @property
     def body(self) -> str | None:
         """The message with its links and token masked; None once it is pruned."""
-        if self._body is None and self.pk:
+        if not self._body_is_known and self.pk:
             # It was put there with the row or moved on later: the partitions of earlier days need not be opened.
             found = MessageBody.objects.filter(message_id=self.pk, received_at__gte=self.received_at - EARLIER)
-            self._body = found.values_list("body", flat=True).first()
+            self.body = found.values_list("body", flat=True).first()
         return self._body
 
     @body.setter
-    def body(self, body: str) -> None:
-        self._body = body
+    def body(self, body: str | None) -> None:
+        self._body, self._body_is_known = body, True
 
     @property
     def document(self) -> dict[str, Any]:
@@ -152,10 +180,7 @@ class Message(models.Model):
 
     def settle(self, state: State, reason: str = "") -> None:
         """Nothing more to do: say why, and forget what was secret unless a person may still need it."""
-        self.state, self.reason, self.error, self.due_at = state, reason, "", None
-        if state != self.State.HELD:
-            self.sealed = None
-        self.save(update_fields=["state", "reason", "error", "due_at", "sealed"])
+        Message.objects.settle([(self, state, reason)])
 
 
 class MessageBody(models.Model):

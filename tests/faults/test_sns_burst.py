@@ -41,9 +41,9 @@ PROCESS = """
 import django, json; django.setup()
 from celery import current_app
 current_app.send_task = lambda *arguments, **options: None
-from notifications import inbox
+from notifications import processing
 from notifications.models import Message, MessageBody, Notification, Order
-while inbox.process_next():
+while processing.process_due():
     pass
 print(json.dumps({
     "messages": sorted(Message.objects.values_list("message_id", flat=True)),

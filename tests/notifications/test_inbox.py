@@ -14,7 +14,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import inbox, ledger, orders, tasks
+from notifications import inbox, ledger, orders, processing, tasks
 from notifications.models import DrsRegistration, Message, Notification, Order, OrderItem, Topic
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, dash
 
@@ -127,7 +127,7 @@ def store_and_process(topic: Topic, said: list[Any]) -> None:
             sent_at=NOW,
             body=json.dumps({"Message": json.dumps(document)}),
         )
-        while inbox.process_next():
+        while processing.process_due():
             pass
 
 
@@ -156,7 +156,7 @@ def test_rebuild_comes_to_the_same_whatever_was_there(
     )
     OrderItem.objects.all().delete()
     assert snapshot() != before
-    orders.rebuild(Order.objects.get())
+    assert orders.rebuild({Order.objects.get().pk}) == 1
     assert snapshot() == before
 
 
@@ -224,7 +224,7 @@ def test_one_bad_message_does_not_stop_the_others(door: Any, amazon: Amazon, wor
 @pytest.mark.parametrize(("attempts", "longest"), [(0, 2), (3, 16), (10, 2048), (50, 3600)])
 def test_attempts_come_less_and_less_often(attempts: int, longest: float, topic: Topic) -> None:
     message = Message.objects.create(topic=topic, message_id="m", sent_at=NOW, body="{}", attempts=attempts)
-    inbox._remember(message, ValueError("nonsense"))
+    processing._remember(message, ValueError("nonsense"))
     message.refresh_from_db()
     pause = (message.due_at - timezone.now()).total_seconds()
     assert longest / 2 - 1 < pause <= longest

@@ -11,7 +11,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import asp, inbox, properties
+from notifications import asp, processing, properties
 from notifications.models import Message, PropertyEvent, Topic
 from tests.notifications.signing_amazon import ARN, NOW, Amazon
 
@@ -162,7 +162,7 @@ def apply(*documents: dict[str, Any]) -> None:
     for number, document in enumerate(documents, first):
         body = json.dumps({"Message": json.dumps(document)})
         Message.objects.create(topic=topic, message_id=f"m-{number}", kind="Notification", sent_at=NOW, body=body)
-    while inbox.process_next():
+    while processing.process_due():
         pass
 
 

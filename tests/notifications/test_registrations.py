@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import drs, inbox, ledger, orders, registrations, tasks
+from notifications import drs, ledger, orders, processing, registrations, tasks
 from notifications.models import DrsRegistration, Message, Notification, Order, OrderItem, SlotSubscription, Topic
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, chosen, dash
 from tests.notifications.test_inbox import ID, on_every_new_item, send
@@ -109,8 +109,8 @@ def test_rebuilding_comes_to_the_same_and_says_whether_it_did(
     assert snapshot() != before
     assert ledger.rebuild(keys) == 2
     assert snapshot() == before
-    assert orders.rebuild(Order.objects.get()) is False
-    assert registrations.rebuild(DrsRegistration.objects.get()) is False
+    assert orders.rebuild({Order.objects.get().pk}) == 0
+    assert registrations.rebuild({DrsRegistration.objects.get().pk}) == 0
 
 
 @pytest.mark.django_db
@@ -165,7 +165,7 @@ def test_any_order_repetition_and_crash_come_to_the_same_rows(crema: Any) -> Non
 
 
 def work_all() -> None:
-    while inbox.process_next():
+    while processing.process_due():
         pass
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from notifications import inbox, retention
+from notifications import inbox, processing, retention
 from notifications.models import Message, MessageBody, Notification, Order, Topic
 from tests.notifications.signing_amazon import Amazon, dash
 from tests.notifications.test_inbox import send, snapshot
@@ -69,7 +69,7 @@ def test_a_body_goes_with_its_day_and_the_order_stays(
     inbox.replay(message)
     assert work() == 1
     message.refresh_from_db()
-    assert (message.state, message.reason, snapshot()) == (Message.State.DONE, inbox.PRUNED, before)
+    assert (message.state, message.reason, snapshot()) == (Message.State.DONE, processing.PRUNED, before)
     assert Notification.objects.count() == 1
 
 

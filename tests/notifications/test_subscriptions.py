@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from notifications import inbox, topics
+from notifications import inbox, processing, topics
 from notifications.models import Message, Topic
 from tests.notifications.signing_amazon import ARN, Amazon, FarSide, far_side
 
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_while_amazon_confirms(
     """It stays due: after two minutes somebody else confirms it, which is harmless."""
     door(today(amazon))
     message = Message.objects.select_related("topic").get()
-    inbox.process(message)
+    processing.process([message])
     message.refresh_from_db()
     assert (message.state, work()) == (Message.State.WAITING, 0)
     assert timezone.now() + timedelta(minutes=1) < message.due_at < timezone.now() + timedelta(minutes=3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from notifications import inbox, tasks
+from notifications import processing, tasks
 from notifications.models import Message, Notification, Order, Topic
 from tests.notifications.signing_amazon import ARN, Amazon, dash
 from tests.notifications.test_inbox import CANCELLED, ID, PLACED, SHIPPED, send
@@ -51,7 +51,7 @@ class Slow:
 
     def work(self) -> None:
         with transaction.atomic():
-            inbox.process(Message.objects.select_for_update().get(pk=self.message.pk))
+            processing.process([Message.objects.select_for_update().get(pk=self.message.pk)])
             self.there.set()
             self.go_on.wait(10)
 

@@ -29,7 +29,7 @@ def told(kind: str, **changes: Any) -> None:
     said = drs.parse(json.dumps(dash(kind, time=time, **changes)))
     topic, _ = Topic.objects.get_or_create(arn="arn:aws:sns:us-east-1:123456789012:dash-orders")
     message = Message.objects.create(topic=topic, message_id=said.notification_id[-36:], sent_at=said.time, body="{}")
-    ledger.keep(message, said)
+    ledger.keep([(message, said)])
 
 
 @pytest.mark.parametrize("address", ["/orders/", "/devices/CRM20-0001/"])
