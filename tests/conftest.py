@@ -1,10 +1,12 @@
-"""What every test may ask for, and what only makes tests quicker: plain static files, cheap password hashes, migrations run once."""
+"""What every test may ask for, and what only makes tests quicker: plain static files, cheap password hashes, migrations
+run once, and after a test with transactions only tables that hold something are emptied."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -18,8 +20,23 @@ def quicker() -> Iterator[None]:
 
     plain: dict[str, Any] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
-    with override_settings(STORAGES=settings.STORAGES | {"staticfiles": plain}, PASSWORD_HASHERS=hashers):
+    faster = override_settings(STORAGES=settings.STORAGES | {"staticfiles": plain}, PASSWORD_HASHERS=hashers)
+    with faster, mock.patch("django.test.TransactionTestCase._fixture_teardown", _empty_the_tables):
         yield
+
+
+def _empty_the_tables(_: object) -> None:
+    """What Django's flush does, at a tenth of its price: it truncates every table and writes all permissions anew."""
+    from django.db import connection
+
+    keep = {"django_migrations", "django_content_type", "auth_permission"}
+    tables = sorted(set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - keep)
+    asked = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in tables)
+    with connection.cursor() as cursor:
+        cursor.execute(asked)
+        if full := [table for (table,) in cursor.fetchall()]:
+            deletes = "; ".join(f"DELETE FROM {table}" for table in full)
+            cursor.execute(f"SET session_replication_role = replica; {deletes}; SET session_replication_role = origin")
 
 
 @pytest.fixture(scope="session")
