@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from typing import Any
 
-import aiohttp
 import uvloop
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
 from skill import claims, gateway, jobs, linking, pace
 from skill.claims import Outcome
+from skill.connections import Connections
 from skill.database import Database
 from skill.line import Line, Tally
 from skill.models import REGIONS
@@ -93,7 +93,7 @@ class _Slice:
 
     async def run(self) -> bool:
         runner = _runner()
-        self.http, self.db = runner.http(), runner.db
+        self.http, self.db = runner.http, runner.db
         try:
             await self._work()
             return any(lane.more for lane in self.lanes)
@@ -235,24 +235,17 @@ class _Runner:
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.db = Database()
-        self.session: aiohttp.ClientSession | None = None
+        # So many to each door, so that one that hangs leaves the others theirs.
+        self.http = Connections(settings.DELIVERY_CONNECTIONS)
         gc.freeze()  # what is loaded by now stays: looking through it again and again cost a third of the event loop's time
         atexit.register(self.close)
 
     def close(self) -> None:
-        if self.session is not None:
-            self.run(self.session.close())
+        self.http.close()
         self.loop.close()
 
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
-
-    def http(self) -> aiohttp.ClientSession:
-        if self.session is None:
-            each = settings.DELIVERY_CONNECTIONS  # so that one door that hangs leaves the others theirs
-            connector = aiohttp.TCPConnector(limit=0, limit_per_host=each, keepalive_timeout=60)
-            self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self.session
 
 
 _one_at_a_time = threading.Lock()

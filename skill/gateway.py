@@ -1,15 +1,14 @@
 """The Alexa Event Gateway, on the wire: one event per POST; every documented answer becomes success or one named exception
 (alexa reference 6). Branches on Amazon's code first, on the HTTP status second."""
 
-import functools
 import json
 import logging
 
-import aiohttp
+import orjson
 from django.conf import settings
 
+from skill.connections import Connections, NoAnswer
 from skill.quoting import quote
-from skill.wire import body_of
 
 log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 10
@@ -72,29 +71,20 @@ _BY_CODE: dict[str, type[GatewayError]] = {
 _BY_STATUS: dict[int, type[GatewayError]] = {401: TokenRejected, 403: NotEnabledHere, 429: Throttled}
 
 
-async def post(http: aiohttp.ClientSession, region: str, token: str, event: dict[str, object]) -> None:
+async def post(http: Connections, region: str, token: str, event: dict[str, object]) -> None:
     """Send one event; the token must be the one inside it. Raises GatewayError."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    body = json.dumps(event, separators=(",", ":")).encode()
-    timeout = _timeout(TIMEOUT_SECONDS)
+    headers = f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n".encode("ascii")
     try:
-        async with http.post(
-            settings.EVENT_GATEWAYS[region], data=body, headers=headers, timeout=timeout, allow_redirects=False
-        ) as answer:
-            _read(answer.status, await body_of(answer))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unavailable(type(error).__name__, "no answer") from error
-
-
-@functools.lru_cache(maxsize=4)
-def _timeout(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds)
+        answer = await http.post(settings.EVENT_GATEWAYS[region], headers, orjson.dumps(event), TIMEOUT_SECONDS)
+    except NoAnswer as error:
+        raise Unavailable(type(error).__name__, str(error)) from error
+    if answer.status != 202:
+        _read(answer.status, answer.body)
 
 
 def _read(status: int, body: bytes) -> None:
     if 200 <= status < 300:
-        if status != 202:
-            log.warning("event gateway answered %d instead of 202", status)
+        log.warning("event gateway answered %d instead of 202", status)
         return
     code, text = _said(body)
     raise _kind(status, code)(code or f"HTTP {status}", text)

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import aiohttp
-
 from skill import gateway, renewal
 from skill.alexa.messages import Json
+from skill.connections import Connections
 from skill.database import Database
 from skill.renewal import Credentials
 
@@ -41,7 +40,7 @@ class Line:
     """One grant's line to its gateway: says events with a fresh token, refreshes it at most when needed, counts the answers."""
 
     credentials: Credentials
-    http: aiohttp.ClientSession
+    http: Connections
     db: Database
     slots: asyncio.Semaphore
     start_by: float  # monotonic

@@ -5,16 +5,15 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
-import aiohttp
 from django.conf import settings
 
 from skill import wire
+from skill.connections import Connections, NoAnswer, NoConnection
 from skill.quoting import quote
-from skill.wire import body_of
 
-TIMEOUT = aiohttp.ClientTimeout(total=3)
+TIMEOUT_SECONDS = 3.0
 EXCHANGE_SECONDS = 4.0  # both attempts together: the directive must be answered in 6
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.~-]+")
 LONGEST_LIFE = 86400  # seconds; what is said beyond is not believed
 
@@ -69,42 +68,43 @@ def exchange_now(code: str) -> Tokens:
 
 async def _exchange_alone(code: str) -> Tokens:
     """A kept connection could be a dead one, and a code is not sent twice."""
-    async with aiohttp.ClientSession() as http:
+    http = Connections(limit=1)
+    try:
         return await exchange(http, code)
+    finally:
+        http.close()
 
 
-async def exchange(http: aiohttp.ClientSession, code: str) -> Tokens:
+async def exchange(http: Connections, code: str) -> Tokens:
     """The tokens for AcceptGrant's code. One quick repetition, only if the connection could not even be made. Raises LwaError."""
     form = {"grant_type": "authorization_code", "code": code}
     try:
         return await _ask(http, form)
-    except aiohttp.ClientConnectorError:
+    except NoConnection:
         pass
     try:
         return await _ask(http, form)
-    except aiohttp.ClientConnectorError as error:
+    except NoConnection as error:
         raise LwaUnavailable("Login with Amazon cannot be reached.") from error
 
 
-async def refresh(http: aiohttp.ClientSession, refresh_token: str) -> Tokens:
+async def refresh(http: Connections, refresh_token: str) -> Tokens:
     """New tokens for a refresh token. Raises LwaError."""
     try:
         return await _ask(http, {"grant_type": "refresh_token", "refresh_token": refresh_token})
-    except aiohttp.ClientConnectorError as error:
+    except NoConnection as error:
         raise LwaUnavailable("Login with Amazon cannot be reached.") from error
 
 
-async def _ask(http: aiohttp.ClientSession, form: dict[str, str]) -> Tokens:
+async def _ask(http: Connections, form: dict[str, str]) -> Tokens:
     form |= {"client_id": settings.ALEXA_CLIENT_ID, "client_secret": settings.ALEXA_CLIENT_SECRET}
     try:
-        async with http.post(
-            settings.LWA_TOKEN_URL, data=_encoded(form), headers=_FORM, timeout=TIMEOUT, allow_redirects=False
-        ) as answer:
-            return _read(answer.status, await body_of(answer))
-    except aiohttp.ClientConnectorError:
+        answer = await http.post(settings.LWA_TOKEN_URL, _FORM, _encoded(form), TIMEOUT_SECONDS)
+    except NoConnection:
         raise
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise LwaUnavailable(f"Login with Amazon gave no answer ({type(error).__name__}).") from error
+    except NoAnswer as error:
+        raise LwaUnavailable(f"Login with Amazon gave no answer ({error}).") from error
+    return _read(answer.status, answer.body)
 
 
 def _encoded(form: dict[str, str]) -> bytes:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-import aiohttp
 from django.db import connection
 
 from skill import lwa, pace
+from skill.connections import Connections
 from skill.database import Database
 from skill.fields import Undecryptable, decrypt, encrypt
 from skill.linking import close
@@ -50,7 +50,7 @@ class GrantGone(Exception):
     """The grant was closed, or replaced by a newer AcceptGrant, meanwhile."""
 
 
-async def access_token(held: Credentials, http: aiohttp.ClientSession, db: Database) -> Credentials:
+async def access_token(held: Credentials, http: Connections, db: Database) -> Credentials:
     """Credentials with a fresh access token. One refresh at a time per grant, across all processes.
 
     Raises RefreshElsewhere, GrantGone, or lwa.LwaError (after GrantRejected the grant is closed).

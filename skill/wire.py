@@ -1,6 +1,8 @@
-"""What both wires out need: a body that is not read for ever, and a way for threads that are not asynchronous (the web process) to
-wait for something that is. One event loop runs in a thread of its own, as long as the process lives: a loop per call would wait at
-its end for a name look-up that hangs, however short the deadline was."""
+"""A way for threads that are not asynchronous (the web process) to wait for something that is.
+
+One event loop runs in a thread of its own, as long as the process lives: a loop per call would wait at its end for a name look-up
+that hangs, however short the deadline was.
+"""
 
 import asyncio
 import os
@@ -8,24 +10,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
-import aiohttp
-
-MOST_BYTES = 64 * 1024  # of an answer; Amazon's have a few hundred
-
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
-
-
-async def body_of(answer: aiohttp.ClientResponse) -> bytes:
-    """The answer's body, or as much of it as any documented answer could have."""
-    if answer.content.at_eof():  # a 202 has none
-        return b""
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(8192):
-        body += chunk
-        if len(body) > MOST_BYTES:
-            break
-    return bytes(body)
 
 
 def run(work: Coroutine[Any, Any, Any], seconds: float) -> Any:
