@@ -19,7 +19,11 @@ IDLE_SECONDS = 60.0  # a connection that rested longer is not trusted
 
 
 class NoAnswer(Exception):
-    """Broken, or not in time: unknown whether the request was taken."""
+    """Broken, or not in time: unknown whether the request was taken. `code` says which, in a word."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.code = code
+        super().__init__(text)
 
 
 class NoConnection(NoAnswer):
@@ -52,7 +56,7 @@ class Connections:
         """Whoever still waits for an answer gets none."""
         for door in self._doors.values():
             for connection in list(door.open):
-                connection.fail(NoAnswer("closed"))
+                connection.fail(NoAnswer("ConnectionClosed", "closed by us"))
 
 
 class _Door:
@@ -92,7 +96,7 @@ class _Door:
             async with asyncio.timeout(seconds):
                 await self.turns.acquire()
         except TimeoutError as error:
-            raise NoConnection("no connection came free in time") from error
+            raise NoConnection("TimeoutError", "no connection came free in time") from error
 
     def _rested(self, now: float) -> "_Connection | None":
         while self.idle:
@@ -111,7 +115,7 @@ class _Door:
                     lambda: _Connection(self), self.host, self.port, ssl=context
                 )
         except (OSError, TimeoutError) as error:
-            raise NoConnection(type(error).__name__) from error
+            raise NoConnection(type(error).__name__, "no connection") from error
         return connection
 
 
@@ -164,7 +168,7 @@ class _Connection(asyncio.Protocol):
         if self.waiting is None:
             return
         if self.loop.time() + 0.001 >= self.ends_at:
-            self.fail(NoAnswer("no answer in time"))
+            self.fail(NoAnswer("TimeoutError", "no answer in time"))
         else:
             self._watch_until(self.ends_at)
 
@@ -175,7 +179,7 @@ class _Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except HttpParserError as error:
-            self.fail(NoAnswer(f"not HTTP ({type(error).__name__})"))
+            self.fail(NoAnswer(type(error).__name__, "the answer is not HTTP"))
 
     def on_message_begin(self) -> None:
         if self.waiting is None or self.waiting.done():  # a second answer to one question
@@ -208,7 +212,7 @@ class _Connection(asyncio.Protocol):
             self.door.idle.remove(self)
         if error is None and self.headed and self.until_closed:
             self._answered(keeps=False)
-        self.fail(NoAnswer(type(error).__name__ if error else "the connection was closed"))
+        self.fail(NoAnswer(type(error).__name__ if error else "ConnectionClosed", "no whole answer"))
 
     def fail(self, error: NoAnswer) -> None:
         if self.waiting is not None and not self.waiting.done():

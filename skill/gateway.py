@@ -77,7 +77,7 @@ async def post(http: Connections, region: str, token: str, event: dict[str, obje
     try:
         answer = await http.post(settings.EVENT_GATEWAYS[region], headers, orjson.dumps(event), TIMEOUT_SECONDS)
     except NoAnswer as error:
-        raise Unavailable(type(error).__name__, str(error)) from error
+        raise Unavailable(error.code, str(error)) from error
     if answer.status != 202:
         _read(answer.status, answer.body)
 

@@ -103,7 +103,7 @@ async def _ask(http: Connections, form: dict[str, str]) -> Tokens:
     except NoConnection:
         raise
     except NoAnswer as error:
-        raise LwaUnavailable(f"Login with Amazon gave no answer ({error}).") from error
+        raise LwaUnavailable(f"Login with Amazon gave no answer ({error.code}).") from error
     return _read(answer.status, answer.body)
 
 
