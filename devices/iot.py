@@ -94,9 +94,9 @@ def data_client() -> BaseClient:
 
 
 def control_client() -> BaseClient:
-    """The control plane: things, policies, rules, destinations."""
+    """The control plane: things, policies, rules, destinations. A command waits there, no customer: it may take its time."""
     region = settings.AWS_IOT_REGIONS[0] if settings.AWS_IOT_REGIONS else None
-    return boto3.client("iot", region_name=region, config=_CONFIG)
+    return boto3.client("iot", region_name=region, config=_CONFIG.merge(Config(read_timeout=30)))
 
 
 def _tell(client: BaseClient, entry: talkback.Claimed) -> bool:

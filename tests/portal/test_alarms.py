@@ -266,13 +266,13 @@ def endpoint(machine: Any) -> Endpoint:
     )
 
 
-def test_events_that_alexa_refused_today(endpoint: Endpoint) -> None:
+def test_events_that_alexa_refused_stay_until_a_person_decides(endpoint: Endpoint) -> None:
     for ago in (1, 25):
         Event.objects.create(
             endpoint=endpoint, namespace="N", name="InventoryConsumed", payload={}, status="parked",
             settled_at=hours_ago(ago), last_code="INVALID_REQUEST_EXCEPTION",
         )  # fmt: skip
-    assert health.parked_events()[0].startswith("1 InventoryConsumed: INVALID_REQUEST_EXCEPTION")
+    assert health.parked_events()[0].startswith("2 InventoryConsumed: INVALID_REQUEST_EXCEPTION")
 
 
 @pytest.mark.parametrize(("code", "bad"), [("INVALID_REQUEST_EXCEPTION", True), ("THROTTLING_EXCEPTION", False)])

@@ -245,7 +245,7 @@ class TestAcceptGrant:
         assert (grant.region, grant.refresh_token) == ("EU", "Atzr|1")
         with connection.cursor() as cursor:
             cursor.execute("SELECT access_token || refresh_token FROM skill_alexagrant")
-            assert "Atz" not in cursor.fetchone()[0]
+            assert "Atza|" not in cursor.fetchone()[0]
         assert Endpoint.objects.get().device == machine
 
     def test_twice_with_the_same_code_is_success_and_asks_amazon_once(
