@@ -21,8 +21,9 @@ from devices.models import Device
 from notifications.models import Order
 from portal import alarm_admin  # noqa: F401  (registers alarms)
 from portal.models import User
+from skill import attempts, linking_admin  # noqa: F401  (registers linking attempts)
 from skill.admin import EndpointInline
-from skill.models import AlexaGrant, Endpoint
+from skill.models import AlexaGrant, Endpoint, LinkingAttempt
 
 admin.site.unregister(Group)
 admin.site.unregister(Device)
@@ -77,6 +78,21 @@ class AlexaGrantInline(Glance):
         return str(grant.get_state_display())
 
 
+class LinkingAttemptInline(Glance):
+    """The last attempts to link, and what came of them."""
+
+    model = LinkingAttempt
+    fields = ["row", "opened_at", "why"]
+    readonly_fields = fields
+
+    @display(description="Where it stands")
+    def why(self, attempt: LinkingAttempt) -> str:
+        return attempts.verdict(attempt).summary
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LinkingAttempt]:
+        return super().get_queryset(request).order_by("-opened_at")
+
+
 @admin.register(Device)
 class WholeDeviceAdmin(DeviceAdmin):
     """The registry's page with what the rooms above know of the same unit."""
@@ -112,7 +128,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     add_fieldsets: Any = [(None, {"classes": ["wide"], "fields": ["email", "name", "password1", "password2"]})]
     filter_horizontal: Any = []
     autocomplete_fields = ["groups"]  # what a person may do comes from groups alone
-    inlines: Any = [OwnedDeviceInline, AlexaGrantInline]
+    inlines: Any = [OwnedDeviceInline, AlexaGrantInline, LinkingAttemptInline]
 
 
 @admin.register(Group)

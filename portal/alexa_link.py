@@ -1,4 +1,5 @@
-"""How the customer's link to Alexa stands, in the customer's words: one of five states, and why it ended if it did.
+"""How the customer's link to Alexa stands, in the customer's words: one of five states, why it ended if it did, and what became of the
+last attempt to link.
 
 Here: which grant counts, and Amazon's reasons put plainly. Not here: any change (skill.linking), Amazon's own words (the admin).
 """
@@ -6,13 +7,15 @@ Here: which grant counts, and Amazon's reasons put plainly. Not here: any change
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from django.db.models import Case, F, Value, When
+from django.utils import timezone
 
 from portal.models import User
-from skill.models import AlexaGrant
+from skill import attempts, enablement
+from skill.models import AlexaGrant, Enablement
 
 State = AlexaGrant.State
 Standing = Literal["none", "active", "delayed", "closing", "closed"]
@@ -46,6 +49,39 @@ def link_card(user: User) -> LinkCard:
     if grant.state == State.CLOSING:
         return LinkCard("closing", grant.accepted_at)
     return LinkCard("closed", grant.closed_at, why(grant.reason))
+
+
+@dataclass(frozen=True)
+class LastAttempt:
+    """An attempt that did not succeed: what the customer can do, and the reference under which support finds it."""
+
+    words: str
+    reference: str
+    opened_at: datetime
+
+
+def last_attempt(user: User, link: LinkCard) -> LastAttempt | None:
+    """The newest attempt, if it failed within the last week and nothing was linked since."""
+    attempt = attempts.latest(user)
+    if attempt is None or attempt.tokens_at or timezone.now() - attempt.opened_at > timedelta(days=7):
+        return None
+    verdict = attempts.verdict(attempt)
+    overtaken = link.is_on and link.since is not None and link.since > attempt.opened_at
+    if verdict.cause is None or overtaken:
+        return None
+    return LastAttempt(verdict.cause.customer, attempt.reference, attempt.opened_at)
+
+
+def alexa_page(user: User, *, on_a_phone: bool) -> dict[str, Any]:
+    """The page about the link: how it stands, what to do, what went wrong last."""
+    link = link_card(user)
+    return {
+        "link": link,
+        "attempt": last_attempt(user, link),
+        "can_connect": enablement.configured(),
+        "on_a_phone": on_a_phone,
+        "can_check": Enablement.objects.filter(user=user, disable_at=None).exists(),
+    }
 
 
 def why(reason: str) -> str:

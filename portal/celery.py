@@ -33,6 +33,7 @@ def _app() -> Celery:
         "talk back to things": _knock("devices.talk_back", 10),
         "forget old events": _knock("devices.forget_events", 24 * 3600),
         "notice missed reports": _knock("skill.notice_misses", 300),
+        "disable skills": _knock("skill.disable_due", 5),
         "follow linking": _knock("skill.follow_linking", 30),
         "tidy": _knock("skill.tidy", 3600),
     }

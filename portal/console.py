@@ -21,6 +21,7 @@ ROOMS: dict[str, list[tuple[str, str, str]]] = {  # title → (words, icon, app_
     ],
     "Alexa": [
         ("Links", "link", "skill_alexagrant"),
+        ("Linking attempts", "troubleshoot", "skill_linkingattempt"),
         ("Endpoints", "sensors", "skill_endpoint"),
         ("Events", "outbox", "skill_event"),
         ("Gateways", "traffic", "skill_gateway"),

@@ -190,6 +190,12 @@ ALEXA_CLIENT_SECRET = _text(
     _generated.get("ALEXA_CLIENT_SECRET"),
     why="the Alexa Client Secret on the skill's Permissions page.",
 )
+ALEXA_SKILL_ID = _text(
+    "ALEXA_SKILL_ID", "amzn1.ask.skill.sandbox" if EMBEDDED else ""
+)  # empty: no linking from our pages
+ALEXA_SKILL_STAGE = _choice(
+    "ALEXA_SKILL_STAGE", "live", {"live": None, "development": None}, "a stage (live or development)"
+)
 COURIER_SECRET = _text(
     "COURIER_SECRET",
     _generated.get("COURIER_SECRET"),
@@ -198,6 +204,12 @@ COURIER_SECRET = _text(
 LWA_TOKEN_URL = _text(
     "LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token"
 )
+ALEXA_APP_URL = _text(
+    "ALEXA_APP_URL",
+    f"{_sandbox}/spa/link" if EMBEDDED else "https://alexa.amazon.com/spa/skill-account-linking-consent",
+)
+LWA_AUTHORIZE_URL = _text("LWA_AUTHORIZE_URL", f"{_sandbox}/ap/oa" if EMBEDDED else "https://www.amazon.com/ap/oa")
+ALEXA_API_URL = _text("ALEXA_API_URL", _sandbox if EMBEDDED else "https://api.amazonalexa.com")
 EVENT_GATEWAYS = {
     "NA": _text("EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events"),
     "EU": _text(
@@ -386,6 +398,7 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [
             "'self'",
             *ALEXA_REDIRECT_HOSTS,
+            *{"{0.scheme}://{0.netloc}".format(urlsplit(url)): None for url in (ALEXA_APP_URL, LWA_AUTHORIZE_URL)},
             *([_sandbox, f"http://localhost:{SANDBOX_PORT}"] if EMBEDDED else []),
         ],
         "frame-ancestors": ["'none'"],

@@ -5,7 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from oauth2_provider.views import RevokeTokenView
 
-from portal import health, views
+from portal import connect, health, views
 from skill.oauth_views import Authorize, TokenEndpoint
 
 oauth = (
@@ -27,6 +27,10 @@ urlpatterns = [
     path("orders/", views.orders, name="orders"),
     path("account/", views.account, name="account"),
     path("account/unlink/", views.unlink_alexa, name="unlink_alexa"),
+    path("alexa/", connect.alexa, name="alexa"),
+    path("alexa/connect/", connect.begin, name="connect_alexa"),
+    path("alexa/return/", connect.returned, name="alexa_return"),
+    path("alexa/check/", connect.check, name="check_alexa"),
     path("accounts/", include("allauth.account.urls")),
     path("o/", include(oauth)),
     path("skill/", include("skill.urls")),

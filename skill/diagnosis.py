@@ -203,6 +203,11 @@ CAUSES = {
         "return address that is not registered in the console (Account Linking > Your Redirect URLs).",
         "Amazon did not give its leave; perhaps you pressed Cancel there. You can begin again at any time.",
     ),
+    "leave_refused": Cause(
+        "consented_at",
+        "Login with Amazon did not take the code with which Amazon's app had sent the customer back.",
+        "Usually the page was loaded again. Else compare the return address in the console (Your Redirect URLs) with PUBLIC_URL.",
+    ),
     "enablement_refused": Cause(
         "redeemed_at",
         "Amazon's enablement API refused to enable the skill.",

@@ -26,11 +26,11 @@ def handle(directive: Directive, region: str) -> Json:
 def discover(directive: Directive, region: str) -> Json:
     """All devices of the customer; what was told is remembered, so that it is not announced again (alexa reference 2)."""
     customer = oauth.customer(directive.token)
-    told = endpoints.describe_all(endpoints.owned_by(customer))
-    grant = linking.active_grant(customer, region)
+    grant = linking.live_grant(customer)
+    told = [] if linking.is_closing(grant) else endpoints.describe_all(endpoints.owned_by(customer))
     if grant is None or grant.discovered_at is None:
         attempts.discovered(customer.pk, len(told))
-    if grant:
+    if grant and grant.state == AlexaGrant.State.ACTIVE and grant.region == region:
         _remember(grant, told)
     return discovery.discover_response(_id(), told)
 
@@ -53,7 +53,7 @@ def accept_grant(directive: Directive, region: str) -> Json:
     code = grant.get("code")
     if not isinstance(code, str) or not code.isprintable() or not code:
         raise InvalidDirective("payload.grant.code is missing or no plain text.")
-    linking.accept_grant(customer, code, region)
+    linking.accept_grant(customer, code, region, directive.token)
     return messages.accept_grant_response(_id())
 
 

@@ -93,7 +93,7 @@ def _ask(connection, target, body):
     if answer.status != 200:
         raise NoAnswer(f"the portal answered {answer.status}")
     document = json.loads(text)
-    if not isinstance(document, dict) or not isinstance(document.get("event"), dict):
+    if not isinstance(document, dict) or not isinstance(document.get("event", document.get("response")), dict):
         raise NoAnswer("the portal's answer is no Alexa event")
     return document
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from skill import attempts, endpoints, lwa, oauth, outbox
 from skill.alexa.errors import AcceptGrantFailed
-from skill.models import AlexaGrant, Endpoint, Event
+from skill.models import AlexaGrant, Enablement, Endpoint, Event
 from skill.quoting import quote
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,10 @@ LONGEST_WAIT = "2s"  # for a row that somebody else holds, while Alexa waits for
 FIRST_REPORT_AFTER = 5  # seconds after AcceptGrant, unless Discover comes first
 
 
-def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
+def accept_grant(user: Any, code: str, region: str, token: str = "") -> AlexaGrant:
     """Exchange AcceptGrant's code and store what it gives; this region becomes the active one. On the wire, once.
+
+    `token` is the access token of ours that came along: what we gave to Alexa before it ends here, since the last link wins.
 
     Idempotent by the code: a repetition answers success without asking Amazon again. Raises AcceptGrantFailed (alexa reference 4).
     """
@@ -47,7 +49,7 @@ def accept_grant(user: Any, code: str, region: str) -> AlexaGrant:
     if not tokens.refresh_token:
         attempts.grant_refused(user.pk, "amazon_silent", "no refresh token came")
         raise AcceptGrantFailed("Login with Amazon gave no refresh token.")
-    grant = _store_grant(user, region, code_hash, tokens)
+    grant = _store_grant(user, region, code_hash, tokens, token)
     attempts.tokens_stored(user.pk)
     log.info("accept_grant user=%s region=%s generation=%d", user.pk, region, grant.generation)
     return grant
@@ -65,7 +67,7 @@ def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
 
 
 @transaction.atomic
-def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> AlexaGrant:
+def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens, token: str = "") -> AlexaGrant:
     """The grant, active; grants of other regions dormant; endpoints of all the customer's devices, to be announced anew."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
@@ -85,6 +87,8 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens) -> 
         AlexaGrant.objects.filter(pk=grant.pk).update(generation=F("generation") + 1, **fresh)
         grant = AlexaGrant.objects.get(pk=grant.pk)
     outbox.introduce(grant, endpoints.announceable(user), settling=FIRST_REPORT_AFTER)
+    oauth.supersede(token)
+    Enablement.objects.filter(user=user).update(disable_at=None)  # linked again before the skill was disabled
     return grant
 
 
@@ -112,6 +116,8 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
         closing_until=None,
         refresh_leased_until=None,
     )
+    if grant.state == State.CLOSING:
+        oauth.revoke_all(grant.user_id, before=grant.closing_until - CLOSING_TIME)
     log.info("grant closed user=%s region=%s reason=%s", grant.user_id, grant.region, reason)
     return True
 
@@ -129,12 +135,12 @@ def _silence(grant: AlexaGrant) -> None:
 
 @transaction.atomic
 def unlink(user: Any) -> None:
-    """The customer disconnects here: announce the deletions while the tokens live, then close (alexa reference 8.5). Idempotent.
+    """The customer disconnects here, in the order of alexa reference 8.5; idempotent.
 
-    What we gave to Alexa is revoked at once. If the deletions cannot be told in time, the link is closed all the same.
+    The deletions are announced while Amazon's tokens live; then the skill is disabled, if Amazon gave us leave (enablement.py); then
+    the link is closed, and what we gave to Alexa before now is revoked. If that takes too long, it is closed all the same.
     """
     outbox.hold_customers([user.pk])
-    oauth.revoke_all(user)
     grants = AlexaGrant.objects.select_for_update(no_key=True).filter(user=user)
     for grant in grants.exclude(state=State.CLOSED).order_by("pk"):
         if grant.state == State.DORMANT:
@@ -142,15 +148,38 @@ def unlink(user: Any) -> None:
     AlexaGrant.objects.filter(user=user, state=State.ACTIVE).update(
         state=State.CLOSING, closing_until=Now() + CLOSING_TIME, reason="Unlinked by the customer."
     )
-    for grant in AlexaGrant.objects.filter(user=user, state=State.CLOSING).order_by("pk"):
+    Enablement.objects.filter(user=user, disable_at=None).update(disable_at=Now())
+    closing = list(AlexaGrant.objects.filter(user=user, state=State.CLOSING).order_by("pk"))
+    for grant in closing:
         outbox.withdraw(grant)
+    if not closing:
+        oauth.revoke_all(user)
 
 
 def finish_closing() -> int:
-    """Close the links whose deletions are all told, or whose time is up. Idempotent; called by every delivery."""
+    """Close the links whose deletions are told and whose skill is disabled, or whose time is up. Idempotent; called by every delivery."""
     untold = Endpoint.objects.filter(grant=OuterRef("pk"), due_at__isnull=False)
-    ready = AlexaGrant.objects.filter(state=State.CLOSING).filter(Q(closing_until__lt=Now()) | ~Exists(untold))
+    enabled = Enablement.objects.filter(user=OuterRef("user"), disable_at__isnull=False)
+    ended = Q(closing_until__lt=Now()) | (~Exists(untold) & ~Exists(enabled))
+    ready = AlexaGrant.objects.filter(ended, state=State.CLOSING)
     return sum(close(grant.pk, grant.generation, grant.reason) for grant in ready)
+
+
+def suspect(user: Any) -> None:
+    """Somebody hints that the link may be over: the next delivery asks Login with Amazon, whose word counts. Idempotent."""
+    for grant in AlexaGrant.objects.filter(user=user, state=State.ACTIVE):
+        AlexaGrant.objects.filter(pk=grant.pk, generation=grant.generation).update(expires_at=Now())
+        outbox.report_now(list(Endpoint.objects.live().filter(grant=grant).values_list("pk", flat=True)))
+
+
+def is_closing(grant: AlexaGrant | None) -> bool:
+    """Is Alexa being told to forget the devices? Then she must not discover them again."""
+    return grant is not None and grant.state == State.CLOSING
+
+
+def live_grant(user: Any) -> AlexaGrant | None:
+    """The grant that counts: the active one, else one that is closing."""
+    return AlexaGrant.objects.filter(user=user, state__in=LIVE).order_by("state").first()
 
 
 def active_grant(user: Any, region: str | None = None) -> AlexaGrant | None:

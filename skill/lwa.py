@@ -75,9 +75,12 @@ async def _exchange_alone(code: str) -> Tokens:
         http.close()
 
 
-async def exchange(http: Connections, code: str) -> Tokens:
-    """The tokens for AcceptGrant's code. One quick repetition, only if the connection could not even be made. Raises LwaError."""
-    form = {"grant_type": "authorization_code", "code": code}
+async def exchange(http: Connections, code: str, **more: str) -> Tokens:
+    """The tokens for AcceptGrant's code, or with redirect_uri and code_verifier for that of app-to-app linking. Raises LwaError.
+
+    One quick repetition, only if the connection could not even be made.
+    """
+    form = {"grant_type": "authorization_code", "code": code, **more}
     try:
         return await _ask(http, form)
     except NoConnection:

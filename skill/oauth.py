@@ -6,12 +6,15 @@ token ends them all (alexa reference 8.3).
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
+from oauth2_provider.generators import generate_client_secret
 from oauth2_provider.models import AccessToken, Grant, RefreshToken
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.settings import oauth2_settings
@@ -60,12 +63,63 @@ def _is_revoked(row: AccessToken) -> bool:
     return renewal is not None and renewal.refresh_token.revoked is not None
 
 
-def revoke_all(user: AbstractBaseUser) -> None:
-    """End every token that we gave to Alexa for this customer. Idempotent."""
-    for refresh_token in RefreshToken.objects.filter(user=user, revoked__isnull=True):
+def alexa_client(redirect_uri: str) -> Application | None:
+    """The newest client at which this return address of ours is registered: Alexa redeems our codes as that one."""
+    clients = Application.objects.order_by("-pk")
+    return next((client for client in clients if redirect_uri in client.redirect_uris.split()), None)
+
+
+def issue_code(user: AbstractBaseUser, redirect_uri: str) -> str:
+    """A code for Alexa that this customer has just allowed on our own page; as short-lived as any. Raises ImproperlyConfigured."""
+    client = alexa_client(redirect_uri)
+    if client is None:
+        raise ImproperlyConfigured(
+            f"No OAuth client has the return address {redirect_uri}: manage.py create_alexa_client."
+        )
+    code = generate_client_secret()
+    seconds = oauth2_settings.AUTHORIZATION_CODE_EXPIRE_SECONDS
+    ends = timezone.now() + timedelta(seconds=seconds)
+    Grant.objects.create(
+        user=user, application=client, code=code, expires=ends, redirect_uri=redirect_uri, scope="alexa"
+    )
+    return code
+
+
+def withdraw_code(code: str) -> None:
+    """A code of ours that was not used shall not be used any more. Idempotent."""
+    Grant.objects.filter(code=code).delete()
+
+
+def supersede(token: str) -> None:
+    """End what we gave before for the same customer and client: the link behind this access token replaces it (lessons B13).
+
+    Never ends anything newer, so a late directive of an older link takes nothing from its successor.
+    """
+    row = _access_token(token)
+    family = _family(row) if row else None
+    if row is None or family is None:
+        return
+    older = RefreshToken.objects.filter(user=row.user_id, application=row.application_id, revoked__isnull=True)
+    _revoke(older.filter(created__lt=family.created))
+
+
+def _family(row: AccessToken) -> RefreshToken | None:
+    """The refresh token that it came with, or from whose renewal it came."""
+    renewal = getattr(row, "renewal", None)
+    return renewal.refresh_token if renewal else getattr(row, "refresh_token", None)
+
+
+def revoke_all(user: AbstractBaseUser | int, before: datetime | None = None) -> None:
+    """End every token that we gave to Alexa for this customer, or only those older than `before`. Idempotent."""
+    past = {"created__lt": before} if before else {}
+    _revoke(RefreshToken.objects.filter(user=user, revoked__isnull=True, **past))
+    AccessToken.objects.filter(user=user, **past).delete()
+    Grant.objects.filter(user=user, **past).delete()
+
+
+def _revoke(refresh_tokens: QuerySet[RefreshToken]) -> None:
+    for refresh_token in refresh_tokens.order_by("pk"):
         refresh_token.revoke()
-    AccessToken.objects.filter(user=user).delete()
-    Grant.objects.filter(user=user).delete()
 
 
 def forget_expired() -> int:

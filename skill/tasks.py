@@ -7,7 +7,7 @@ from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
-from skill import attempts, delivery, doorbell, misses, oauth, parked
+from skill import attempts, delivery, doorbell, enablement, misses, oauth, parked
 from skill.models import Endpoint, Event, Miss
 from skill.quoting import quote
 
@@ -48,6 +48,12 @@ def tidy() -> None:
     misses.forget_old()
     attempts.forget_old()
     _forget_endpoints()
+
+
+@shared_task(name="skill.disable_due")
+def disable_due() -> None:
+    """Disable the skill at Amazon for customers who unlinked on our pages."""
+    enablement.disable_due()
 
 
 @shared_task(name="skill.follow_linking")

@@ -12,7 +12,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from skill import handlers
+from skill import handlers, skill_events
 from skill.alexa import messages
 from skill.alexa.errors import AlexaError, InternalError, InvalidDirective
 from skill.models import REGIONS
@@ -31,6 +31,8 @@ def directive(request: HttpRequest) -> HttpResponse:
     document: object = None
     try:
         document = _document(request)
+        if skill_events.is_event(document):
+            return _take(document)
         answer = handlers.handle(messages.parse(document), _region(request))
     except AlexaError as error:
         answer = _error(error, document)
@@ -39,6 +41,15 @@ def directive(request: HttpRequest) -> HttpResponse:
         answer = _error(InternalError("The device cloud has a problem of its own."), document)
     _log(document, answer, started)
     return JsonResponse(answer)
+
+
+def _take(document: object) -> HttpResponse:
+    """A skill event is a hint: what cannot be noted is a line in the log, and no reason for Alexa to worry."""
+    try:
+        skill_events.take(document)
+    except Exception:
+        log.exception("a skill event was not noted")
+    return JsonResponse(skill_events.ANSWER)
 
 
 def _is_courier(request: HttpRequest) -> bool:

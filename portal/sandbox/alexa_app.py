@@ -30,9 +30,13 @@ async def link(amazon: Amazon, query: Json) -> str:
     """The return address: tokens, then AcceptGrant, then Discover. Returns words; errors are words, too."""
     account = await linking.returned(amazon, query)
     async with amazon.lock(f"link {account}"):
-        await _accept_grant(amazon, account)
-        found = await discover(amazon, account)
-    return f"Linked. {found}"
+        return await grant_and_discover(amazon, account)
+
+
+async def grant_and_discover(amazon: Amazon, account: str) -> str:
+    """What follows on the tokens. Returns words; LinkingError and AskError where the skill does not play along."""
+    await _accept_grant(amazon, account)
+    return f"Linked. {await discover(amazon, account)}"
 
 
 async def _accept_grant(amazon: Amazon, account: str) -> None:

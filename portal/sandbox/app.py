@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
-from . import actions, alexa_app, devices, gateway, linking, lwa, sns, view, weather
+from . import actions, alexa_app, devices, enablement, gateway, linking, lwa, sns, view, weather
 from .amazon import Amazon
 from .settings import VENDOR, Settings
 from .signing import identity_in
@@ -54,6 +54,11 @@ def _routes(app: web.Application, amazon: Amazon) -> None:
     add("POST", "/auth/o2/token", _knowing(amazon, lwa.answer))
     for path, region in GATEWAYS.items():
         add("POST", path, _knowing(amazon, partial(gateway.answer, region=region)))
+    for path in ("/spa/link", "/ap/oa"):
+        add("GET", path, _knowing(amazon, enablement.ask_for_leave))
+    add("GET", "/v1/alexaApiEndpoint", _knowing(amazon, enablement.api_endpoint))
+    for method in ("POST", "GET", "DELETE"):
+        add(method, "/v1/users/~current/skills/{skill}/enablement", _knowing(amazon, enablement.enablement))
     add("GET", f"/{amazon.identity.file_name}", _certificate)
     add("GET", f"/api/skill/link/{VENDOR}", _return_address)
     add("POST", "/actions/{name}", _knowing(amazon, actions.answer))

@@ -113,7 +113,7 @@ def _speaker(request: web.Request, message: object, state: State, region: str) -
     if scheme.lower() != "bearer" or not token.strip():
         raise RefusedError(400, "INVALID_REQUEST_EXCEPTION", "The bearer token is missing or empty.")
     found = state.lwa["access"].get(token.strip())
-    if found is None or is_past(found["expires"]):
+    if found is None or "scope" in found or is_past(found["expires"]):  # another scope's token is none here
         raise RefusedError(401, "INVALID_ACCESS_TOKEN_EXCEPTION", "The access token is invalid or has expired.")
     link = state.links.get(found["account"])
     if link is None or found.get("disabled"):

@@ -77,6 +77,12 @@ async def returned(amazon: Amazon, query: Json) -> str:
     return str(pending["account"])
 
 
+async def redeem(amazon: Amazon, account: str, code: str, redirect_uri: str) -> None:
+    """A code that the portal itself brought (reference 8.4): redeems it, keeps the tokens."""
+    form: Json = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+    _keep(amazon, account, await _ask(amazon, form))
+
+
 def _of_return(query: Json) -> list[str]:
     return [] if "code" in query or "error" in query else ["neither code nor error came back"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import secrets
 from datetime import datetime, timedelta
@@ -32,10 +33,12 @@ class LwaError(Exception):
         self.status, self.error, self.description = status, error, description
 
 
-def issue_code(state: State, account: str) -> str:
-    """A code for AcceptGrant: one use, five minutes. On disk when this returns."""
+def issue_code(state: State, account: str, **bound: str) -> str:
+    """A code for AcceptGrant, or one `bound` to a redirect_uri, a challenge and a scope: one use, five minutes. On disk when
+    this returns."""
     code = "AN" + secrets.token_urlsafe(15)
-    state.lwa["codes"][code] = {"account": account, "expires": stamp(now() + timedelta(seconds=CODE_SECONDS))}
+    expires = stamp(now() + timedelta(seconds=CODE_SECONDS))
+    state.lwa["codes"][code] = {"account": account, "expires": expires, **bound}
     state.save()
     return code
 
@@ -68,7 +71,7 @@ async def answer(request: web.Request, amazon: Amazon) -> web.Response:
     """POST /auth/o2/token. Always JSON; everything is recorded with its secrets masked."""
     settings, state = amazon.settings, amazon.state
     form = dict(parse_qsl((await request.read()).decode("utf-8", "replace"), keep_blank_values=True))
-    account, violations = "", _violations(form)
+    account, violations = "", _violations(form, state)
     try:
         status, body, account = 200, *_tokens(request, form, settings, state)
     except LwaError as error:
@@ -79,9 +82,10 @@ async def answer(request: web.Request, amazon: Amazon) -> web.Response:
     return web.json_response(body, status=status, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-def _violations(form: dict[str, str]) -> list[str]:
+def _violations(form: dict[str, str], state: State) -> list[str]:
     """What Amazon lets pass, but our reference says otherwise."""
-    if form.get("grant_type") == "authorization_code" and "redirect_uri" in form:
+    bound = state.lwa["codes"].get(form.get("code", ""), {}).get("redirect_uri")
+    if form.get("grant_type") == "authorization_code" and "redirect_uri" in form and not bound:
         return ["redirect_uri: is not sent with the code of an AcceptGrant"]
     return []
 
@@ -94,8 +98,8 @@ def _tokens(request: web.Request, form: dict[str, str], settings: Settings, stat
     if form.get("grant_type") not in GRANTS:
         raise LwaError(400, "unsupported_grant_type", "The grant_type must be authorization_code or refresh_token.")
     _check_client(request, form, settings)
-    account = _redeem(form, state) if form["grant_type"] == "authorization_code" else _refresh(form, state)
-    return _grant(form, settings, state, account), account
+    found = _redeem(form, state) if form["grant_type"] == "authorization_code" else _refresh(form, state)
+    return _grant(form, settings, state, found), str(found["account"])
 
 
 def _check_client(request: web.Request, form: dict[str, str], settings: Settings) -> None:
@@ -117,22 +121,32 @@ def _basic(request: web.Request) -> tuple[str, str] | None:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def _redeem(form: dict[str, str], state: State) -> str:
-    found = state.lwa["codes"].pop(_needed(form, "code"), None)
-    if found is None or is_past(found["expires"]):
+def _redeem(form: dict[str, str], state: State) -> Json:
+    found: Json | None = state.lwa["codes"].pop(_needed(form, "code"), None)
+    if found is None or is_past(found["expires"]) or not _is_bound_so(form, found):
         raise LwaError(
             400, "invalid_grant", "The request has an invalid grant parameter : code. It is unknown, used or expired."
         )
-    return str(found["account"])
+    return found
 
 
-def _refresh(form: dict[str, str], state: State) -> str:
-    found = state.lwa["refresh"].get(_needed(form, "refresh_token"))
+def _is_bound_so(form: dict[str, str], found: Json) -> bool:
+    """The code of app-to-app linking comes back with the same address and the verifier of its challenge."""
+    digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return bool(
+        form.get("redirect_uri") == found.get("redirect_uri", form.get("redirect_uri"))
+        and challenge == found.get("challenge", challenge)
+    )
+
+
+def _refresh(form: dict[str, str], state: State) -> Json:
+    found: Json | None = state.lwa["refresh"].get(_needed(form, "refresh_token"))
     if found is None:
         told = "The request has an invalid grant parameter : refresh_token."
         told += " User may have revoked or didn't grant the permission."
         raise LwaError(400, "invalid_grant", told)
-    return str(found["account"])
+    return found
 
 
 def _needed(form: dict[str, str], name: str) -> str:
@@ -141,12 +155,13 @@ def _needed(form: dict[str, str], name: str) -> str:
     return form[name]
 
 
-def _grant(form: dict[str, str], settings: Settings, state: State, account: str) -> Json:
+def _grant(form: dict[str, str], settings: Settings, state: State, found: Json) -> Json:
     access = "Atza|" + secrets.token_urlsafe(_TOKEN_BYTES)
     expires = stamp(now() + timedelta(seconds=settings.lwa_token_seconds))
     _forget_the_old(state)
-    state.lwa["access"][access] = {"account": account, "expires": expires}
-    refresh = _refresh_token(form, state, account)
+    whose = {key: found[key] for key in ("account", "scope") if key in found}
+    state.lwa["access"][access] = whose | {"expires": expires}
+    refresh = _refresh_token(form, state, whose)
     state.save()
     return {
         "access_token": access,
@@ -156,13 +171,13 @@ def _grant(form: dict[str, str], settings: Settings, state: State, account: str)
     }
 
 
-def _refresh_token(form: dict[str, str], state: State, account: str) -> str:
+def _refresh_token(form: dict[str, str], state: State, whose: Json) -> str:
     given = form.get("refresh_token") if form["grant_type"] == "refresh_token" else None
     if given and not state.knobs["rotate_refresh"]:
         return given
     state.lwa["refresh"].pop(given, None)
     fresh = "Atzr|" + secrets.token_urlsafe(_TOKEN_BYTES)
-    state.lwa["refresh"][fresh] = {"account": account}
+    state.lwa["refresh"][fresh] = whose
     return fresh
 
 

@@ -3,7 +3,17 @@
 import re
 
 _SECRET_KEYS = frozenset(
-    ["token", "access_token", "refresh_token", "code", "client_secret", "code_verifier", "authorization", "password"]
+    [
+        "token",
+        "access_token",
+        "refresh_token",
+        "code",
+        "authcode",
+        "client_secret",
+        "code_verifier",
+        "authorization",
+        "password",
+    ]
 )
 _CAPABILITIES = frozenset(["unsubscribeurl", "subscribeurl"])
 _AMAZON = re.compile(r"Atz[ar]\|[^\s\"'\\]+")

@@ -37,6 +37,7 @@ class Settings:
     model_id: str
     slot_id: str
     link_scope: str = "alexa"
+    skill_id: str = "amzn1.ask.skill.sandbox"
     region: str = "NA"
     lwa_token_seconds: int = 3600
     lambda_file: Path = LAMBDA_FILE
@@ -47,6 +48,11 @@ class Settings:
     def redirect_uri(self) -> str:
         """Where the portal sends the browser after consent: like Amazon's, it ends in the vendor ID."""
         return f"{self.sandbox_url}/api/skill/link/{VENDOR}"
+
+    @property
+    def return_address(self) -> str:
+        """Where the customer goes back to who began to link at the portal."""
+        return f"{self.portal_url}/alexa/return/"
 
     @property
     def sns_region(self) -> str:
@@ -67,6 +73,7 @@ OPTIONAL = {
     "SANDBOX_PORT": ("port", "8100"),
     "SANDBOX_URL": ("sandbox_url", ""),
     "LINK_SCOPE": ("link_scope", "alexa"),
+    "ALEXA_SKILL_ID": ("skill_id", "amzn1.ask.skill.sandbox"),
     "SKILL_REGION": ("region", "NA"),
     "LWA_TOKEN_SECONDS": ("lwa_token_seconds", "3600"),
     "SNS_TOPIC_ARN": ("topic_arn", "arn:aws:sns:us-east-1:000000000000:dash-sandbox"),

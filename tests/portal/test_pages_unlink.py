@@ -72,6 +72,8 @@ def test_unlinking(hers: Any, machine: Any) -> None:
     grant.refresh_from_db()
     assert grant.state == "closing"
     assert not Endpoint.objects.filter(grant=grant, wanted=True).exists()
+    Endpoint.objects.update(due_at=None)  # as if the deletions were told
+    linking.finish_closing()
     assert not AccessToken.objects.filter(user=machine.owner).exists()
     assert not RefreshToken.objects.filter(user=machine.owner, revoked__isnull=True).exists()
 

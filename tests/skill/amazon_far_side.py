@@ -23,6 +23,9 @@ class Amazon:
         self.valid: set[str] = set()
         self.script: Callable[[dict[str, Any]], Any] = lambda event: None
         self.lwa_script: Callable[[dict[str, str]], Any] = lambda form: None
+        self.enablements: list[tuple[str, Any, str]] = []  # method, body, token
+        self.enable_script: Callable[[str, Any], tuple[int, Any]] = lambda method, body: (201, {"status": "ENABLED"})
+        self.named_hosts: list[str] = []
         self.loop = asyncio.new_event_loop()
         self.port = 0
         started = threading.Event()
@@ -40,6 +43,8 @@ class Amazon:
         app = web.Application()
         app.router.add_post("/auth/o2/token", self._token)
         app.router.add_post("/{region}/v3/events", self._event)
+        app.router.add_get("/v1/alexaApiEndpoint", self._hosts)
+        app.router.add_route("*", "/v1/users/~current/skills/{skill}/enablement", self._enablement)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
@@ -50,7 +55,7 @@ class Amazon:
         """What makes the portal take this for Amazon."""
         base = f"http://127.0.0.1:{self.port}"
         gateways = {region: f"{base}/{region}/v3/events" for region in ("NA", "EU", "FE")}
-        return {"LWA_TOKEN_URL": f"{base}/auth/o2/token", "EVENT_GATEWAYS": gateways}
+        return {"LWA_TOKEN_URL": f"{base}/auth/o2/token", "EVENT_GATEWAYS": gateways, "ALEXA_API_URL": base}
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(10)
@@ -72,6 +77,17 @@ class Amazon:
             if answer is not None:
                 return web.json_response(answer[1], status=answer[0])
         return web.json_response(self.tokens())
+
+    async def _hosts(self, request: web.Request) -> web.Response:
+        return web.json_response({"endpoints": self.named_hosts})
+
+    async def _enablement(self, request: web.Request) -> web.Response:
+        """`enable_script` runs in a thread: like Amazon it may ask the portal before it answers."""
+        body = json.loads(await request.text() or "null")
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        self.enablements.append((request.method, body, token))
+        status, said = await asyncio.to_thread(self.enable_script, request.method, body)
+        return web.json_response(said, status=status)
 
     def tokens(self) -> dict[str, Any]:
         number = next(self.numbers)

@@ -12,6 +12,7 @@ from devices import registry
 from devices.models import Device, DeviceModel
 from notifications.models import Topic
 from portal.models import User
+from skill import enablement
 from skill.models import Application
 
 DEMO_CODE = "BREW7777"
@@ -87,6 +88,6 @@ def _alexa_client() -> None:
             "client_type": Application.CLIENT_CONFIDENTIAL,
             "authorization_grant_type": Application.GRANT_AUTHORIZATION_CODE,
             "client_secret": settings.EMBEDDED_SECRETS["LINK_CLIENT_SECRET"],
-            "redirect_uris": address,
+            "redirect_uris": f"{address} {enablement.return_address()}",
         },
     )

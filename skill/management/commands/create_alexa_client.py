@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from oauth2_provider.generators import generate_client_secret
 
-from skill import oauth
+from skill import enablement, oauth
 from skill.models import Application
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
             "--pkce", action="store_true", help="Demand PKCE: set it as the switch stands in the console."
         )
         parser.add_argument(
-            "--redirect-uri", action="append", default=[], help="A further redirect address, for app-to-app linking."
+            "--redirect-uri", action="append", default=[], help="A further redirect address, for an app of your own."
         )
         parser.add_argument(
             "--new-secret",
@@ -40,7 +40,9 @@ class Command(BaseCommand):
         client.name = client.name or "Alexa"
         client.client_type = Application.CLIENT_CONFIDENTIAL
         client.authorization_grant_type = Application.GRANT_AUTHORIZATION_CODE
-        client.redirect_uris = " ".join([*oauth.redirect_addresses(vendor), *options["redirect_uri"]])
+        client.redirect_uris = " ".join(
+            [*oauth.redirect_addresses(vendor), enablement.return_address(), *options["redirect_uri"]]
+        )
         client.pkce_required = options["pkce"]
         client.client_secret = secret
         client.full_clean(exclude=["user"])
@@ -61,7 +63,9 @@ def _console(client: Application, secret: str) -> str:
   Scope                          alexa
   PKCE                           {"on" if client.pkce_required else "off, or on: a challenge that Alexa sends is checked"}
   Default token expiration       3600
-  Redirect URLs the console shows must be these:
+  Allow users to link their account to your skill from within your application or website
+    Your Redirect URLs           {enablement.return_address()}
+  Redirect URLs the console shows must be among these:
 {redirects}
 
 The secret is shown this once. On Build > Permissions switch "Send Alexa Events" on, and put the Alexa Client Id and
