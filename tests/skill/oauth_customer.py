@@ -1,0 +1,34 @@
+"""The customer's side of linking, for tests with real OAuth client libraries: whose browser follows the library's address."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.test import Client
+
+from skill.models import Application
+
+REDIRECT = "https://layla.amazon.com/api/skill/link/M1VENDOR"
+SECRET = "a secret/with: every+kind of & letter"  # both manners of client authentication must encode it
+
+
+def make_alexa() -> Application:
+    return Application.objects.create(
+        name="Alexa",
+        client_id="alexa",
+        client_secret=SECRET,
+        client_type="confidential",
+        authorization_grant_type="authorization-code",
+        redirect_uris=REDIRECT,
+    )
+
+
+def allow(customer: Any, address: str) -> str:
+    """She opens the address, signed in, and presses Allow; where she is sent."""
+    browser = Client()
+    browser.force_login(customer)
+    parts = urlsplit(address)
+    here = f"{parts.path}?{parts.query}"
+    page = browser.get(here)
+    assert page.status_code == 200, page.content
+    asked = {name: value or "" for name, value in page.context["form"].initial.items()}
+    return str(browser.post(here, asked | {"allow": "Allow"})["Location"])
