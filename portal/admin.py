@@ -19,7 +19,7 @@ from devices.admin.readings import ReadOnly
 from devices.admin.units import DeviceAdmin
 from devices.models import Device
 from notifications.models import Order
-from portal import alarm_admin  # noqa: F401  (registers alarms)
+from portal import alarm_admin, leaving  # noqa: F401  (registers alarms)
 from portal.models import User
 from skill import attempts, linking_admin  # noqa: F401  (registers linking attempts)
 from skill.admin import EndpointInline
@@ -119,16 +119,30 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "name"]
     ordering = ["email"]
-    readonly_fields = ["date_joined", "last_login"]
+    readonly_fields = ["date_joined", "last_login", "leaving_at"]
     fieldsets: Any = [
         (None, {"fields": ["email", "name", "password"]}),
         ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "groups"]}),
-        ("History", {"fields": ["date_joined", "last_login"]}),
+        ("History", {"fields": ["date_joined", "last_login", "leaving_at"]}),
     ]
     add_fieldsets: Any = [(None, {"classes": ["wide"], "fields": ["email", "name", "password1", "password2"]})]
     filter_horizontal: Any = []
     autocomplete_fields = ["groups"]  # what a person may do comes from groups alone
     inlines: Any = [OwnedDeviceInline, AlexaGrantInline, LinkingAttemptInline]
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Devices stand in nobody's way: they are released first (leaving.py)."""
+        rows = [f"{user}: devices are released, Alexa is told, then the account is deleted" for user in objs]
+        return rows, {"users": len(rows)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        leaving.leave(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            leaving.leave(user)
 
 
 @admin.register(Group)

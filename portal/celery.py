@@ -25,6 +25,7 @@ def _app() -> Celery:
         "find the devices of orders": _knock("notifications.find_devices", 60),
         "compare topics with AWS": _knock("notifications.check_drift", 86400),
         "forget old messages": _knock("notifications.tidy", 3600),
+        "delete accounts": _knock("portal.finish_leaving", 60),
         "alarms": _knock("portal.alarms", 60),
         "forget claim attempts": _knock("devices.forget_claim_attempts", 24 * 3600),
         "mark silent devices": _knock("devices.mark_silent", 60),

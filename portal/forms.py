@@ -7,7 +7,7 @@ text, `devices.registry` decides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 from django import forms
 from django.contrib.auth import get_user_model
@@ -63,3 +63,19 @@ class AccountForm(forms.ModelForm):
         labels = {"name": "Your name"}
         help_texts = {"name": "How we greet you. You may leave it empty."}
         widgets = {"name": forms.TextInput(attrs={"autocomplete": "name"})}
+
+
+class DeleteAccountForm(forms.Form):
+    """The password once more: an open browser must not be enough to delete an account."""
+
+    password = forms.CharField(
+        label="Your password", widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}), max_length=256
+    )
+
+    def __init__(self, user: Any, *args: Any, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+
+    def clean_password(self) -> None:
+        if not self.user.check_password(self.cleaned_data["password"]):
+            raise forms.ValidationError("This is not your password.")

@@ -40,6 +40,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         default=True, help_text="Switch off instead of deleting: every token of theirs stops working at once."
     )
     date_joined = models.DateTimeField(default=timezone.now)
+    leaving_at = models.DateTimeField(
+        "to be deleted since",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Gone once Alexa has been told (leaving.py).",
+    )
 
     objects = UserManager()
 

@@ -27,6 +27,7 @@ urlpatterns = [
     path("orders/", views.orders, name="orders"),
     path("account/", views.account, name="account"),
     path("account/unlink/", views.unlink_alexa, name="unlink_alexa"),
+    path("account/delete/", views.delete_account, name="delete_account"),
     path("alexa/", connect.alexa, name="alexa"),
     path("alexa/connect/", connect.begin, name="connect_alexa"),
     path("alexa/return/", connect.returned, name="alexa_return"),

@@ -12,6 +12,7 @@ import re
 from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,10 +21,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from devices import registry
+from devices.attempts import allow
 from devices.models import SERIAL_PATTERN, Device
-from portal import pages
+from portal import leaving, pages
 from portal.alexa_link import link_card
-from portal.forms import AccountForm, AddDeviceForm, RenameForm
+from portal.forms import AccountForm, AddDeviceForm, DeleteAccountForm, RenameForm
 from skill import linking
 
 log = logging.getLogger(__name__)
@@ -133,6 +135,22 @@ def unlink_alexa(request: HttpRequest) -> HttpResponse:
     elif linked:
         return render(request, "portal/unlink_alexa.html")
     return redirect("account")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def delete_account(request: HttpRequest) -> HttpResponse:
+    """GET asks whether the customer is sure; POST with the password switches the account off at once and deletes it in minutes."""
+    form = DeleteAccountForm(request.user, request.POST or None)
+    if request.method == "POST" and not allow([f"customer:{request.user.pk}"]):
+        messages.error(request, "Too many attempts. Please wait an hour and try again.")
+        return redirect("delete_account")
+    if not form.is_valid():
+        return render(request, "portal/delete_account.html", {"form": form}, status=400 if form.errors else 200)
+    leaving.leave(request.user)
+    logout(request)
+    messages.success(request, "Your account is switched off, and deleted as soon as Alexa has forgotten your devices.")
+    return redirect("home")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -10,9 +10,10 @@ from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
 from devices import registry
-from skill import claims, delivery, linking, outbox, tasks
+from skill import claims, delivery, linking, oauth, outbox, tasks
+from skill.alexa.errors import InvalidCredential
 from skill.models import AlexaGrant, Endpoint, Event
-from tests.skill.deeds import deliver_all, make_due, reading
+from tests.skill.deeds import deliver_all, directive, make_due, reading, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -314,3 +315,46 @@ def test_unlinking_waits_for_an_accept_grant_of_the_same_customer(linked: Any, m
         assert unlinking.is_alive()
     unlinking.join()
     assert AlexaGrant.objects.get().state == "closing"
+
+
+def test_alexa_does_not_discover_again_what_she_is_being_told_to_forget(
+    linked: Any, machine: Any, amazon: Any, ask: Any, token: str
+) -> None:
+    linking.unlink(machine.owner)
+    answer = ask(directive("Alexa.Discovery", "Discover", token))
+    assert answer["event"]["payload"]["endpoints"] == []
+
+
+def test_what_we_gave_ends_when_the_link_is_closed_and_not_before(
+    linked: Any, machine: Any, amazon: Any, token: str
+) -> None:
+    """alexa reference 8.5: first the deletions, then the tokens."""
+    linking.unlink(machine.owner)
+    assert oauth.customer(token) == machine.owner
+    deliver_all()
+    assert amazon.named("DeleteReport")
+    with pytest.raises(InvalidCredential):
+        oauth.customer(token)
+
+
+def test_unlinking_without_a_link_ends_what_we_gave(alice: Any, token: str) -> None:
+    linking.unlink(alice)
+    with pytest.raises(InvalidCredential):
+        oauth.customer(token)
+
+
+def test_linking_again_while_the_old_link_closes_keeps_the_new_tokens(
+    linked: Any, machine: Any, amazon: Any, alexa: Any, token: str
+) -> None:
+    linking.unlink(machine.owner)
+    newer = token_of(machine.owner, alexa)
+    deliver_all()
+    assert oauth.customer(newer) == machine.owner
+    with pytest.raises(InvalidCredential):
+        oauth.customer(token)
+
+
+def test_amazon_ending_the_link_leaves_what_we_gave(linked: Any, machine: Any, amazon: Any, token: str) -> None:
+    """Alexa may still hold it, and send AcceptGrant with it once the permission is back."""
+    linking.close(linked.pk, linked.generation, "Login with Amazon: invalid_grant")
+    assert oauth.customer(token) == machine.owner

@@ -299,6 +299,54 @@ class TestAttacks:
         assert answer.status_code == 403
         assert not Grant.objects.exists()
 
+    @pytest.mark.parametrize("trick", [{"approval_prompt": "auto"}, {"prompt": "none"}, {"prompt": "login"}])
+    def test_a_link_cannot_consent_in_her_place(
+        self, alexa: Application, browser: Client, trick: dict[str, str]
+    ) -> None:
+        """Somebody's link with the state of his own Alexa, opened by a customer who is linked already."""
+        redeem(code_of(consent(browser)))
+        query = {
+            "response_type": "code",
+            "client_id": "alexa",
+            "redirect_uri": REDIRECT,
+            "scope": "alexa",
+            "state": "his",
+        }
+        assert browser.get("/o/authorize/", query | trick).status_code == 200
+        assert not Grant.objects.exists()
+
+    def test_sign_in_leads_nowhere_else(self, alexa: Application, alice: Any) -> None:
+        for target in ("https://evil.example/", "//evil.example/", "/\\evil.example/", "javascript:alert(1)"):
+            form = {"login": alice.email, "password": "correct horse battery", "next": target}
+            assert Client().post("/accounts/login/", form)["Location"] == "/"
+
+    def test_a_refresh_token_of_a_link_that_ended(self, alexa: Application, browser: Client, alice: Any) -> None:
+        """Replayed for ever: refused for ever, and nothing of it lives."""
+        body = redeem(code_of(consent(browser))).json()
+        renewed = renew(body["refresh_token"]).json()["access_token"]
+        oauth.revoke_all(alice)
+        for _ in range(2):
+            assert renew(body["refresh_token"]).json()["error"] == "invalid_grant"
+        assert not works(body["access_token"])
+        assert not works(renewed)
+
+    def test_a_refresh_token_of_another_client(self, alexa: Application, browser: Client) -> None:
+        Application.objects.create(
+            client_id="mallory",
+            client_secret=SECRET,
+            client_type="confidential",
+            authorization_grant_type="authorization-code",
+            redirect_uris=REDIRECT,
+        )
+        token = redeem(code_of(consent(browser))).json()["refresh_token"]
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        assert post_token(form, "form", client_id="mallory").json()["error"] == "invalid_grant"
+        assert works(renew(token).json()["access_token"])
+
+    def test_a_challenge_that_is_taken_away_on_the_way(self, alexa: Application, browser: Client) -> None:
+        """PKCE downgrade: without the challenge the verifier of the true client is refused."""
+        assert redeem(code_of(consent(browser)), code_verifier=VERIFIER).status_code == 400
+
     def test_consent_cannot_be_framed(self, alexa: Application, browser: Client) -> None:
         page = browser.get(
             "/o/authorize/", {"response_type": "code", "client_id": "alexa", "redirect_uri": REDIRECT, "scope": "alexa"}
@@ -360,13 +408,49 @@ class TestAttacks:
         assert renew(body["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+class TestLinkingAgain:
+    def test_the_last_link_replaces_what_we_gave_before(self, alexa: Application, browser: Client) -> None:
+        first = redeem(code_of(consent(browser))).json()
+        renewed = renew(first["refresh_token"]).json()["access_token"]
+        second = redeem(code_of(consent(browser))).json()
+        assert works(first["access_token"]), "until AcceptGrant says that the second link is made"
+        oauth.supersede(renew(second["refresh_token"]).json()["access_token"])
+        assert works(second["access_token"])
+        assert not works(first["access_token"])
+        assert not works(renewed)
+        assert renew(first["refresh_token"]).json()["error"] == "invalid_grant"
+        assert renew(second["refresh_token"]).status_code == 200
+
+    def test_a_late_accept_grant_of_the_first_takes_nothing_from_the_second(
+        self, alexa: Application, browser: Client, bob: Any
+    ) -> None:
+        first = redeem(code_of(consent(browser))).json()
+        second = redeem(code_of(consent(browser))).json()
+        his = Client()
+        his.force_login(bob)
+        bobs = redeem(code_of(consent(his))).json()
+        oauth.supersede(first["access_token"])
+        oauth.supersede("guess")
+        assert all(works(body["access_token"]) for body in (first, second, bobs))
+
+    def test_unlinking_ends_what_was_given_before_it_and_not_what_came_after(
+        self, alexa: Application, browser: Client, alice: Any
+    ) -> None:
+        first = redeem(code_of(consent(browser))).json()
+        then = timezone.now()
+        second = redeem(code_of(consent(browser))).json()
+        oauth.revoke_all(alice, before=then)
+        assert not works(first["access_token"])
+        assert works(second["access_token"])
+
+
 def test_create_alexa_client_prints_what_the_console_wants(db: None, capsys: Any) -> None:
     from django.core.management import CommandError, call_command
 
     call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-na")
     printed = capsys.readouterr().out
     client = Application.objects.get(client_id="alexa-na")
-    for line in ["/o/authorize/", "/o/token/", "alexa-na", *oauth.redirect_addresses("M1VENDOR")]:
+    for line in ["/o/authorize/", "/o/token/", "/alexa/return/", "alexa-na", *oauth.redirect_addresses("M1VENDOR")]:
         assert line in printed
     secret = next(line.split()[-1] for line in printed.splitlines() if "Your secret" in line)
     assert len(secret) == 128
