@@ -47,6 +47,7 @@ CONDITIONS = (
     Condition("alexa-coverage", "Too few levels were reported within a day", skill.health.coverage_below_goal),
     Condition("alexa-overdue", "Reports are overdue", skill.health.overdue_reports),
     Condition("lwa-client", "Login with Amazon rejects our client", skill.health.rejected_client),
+    Condition("alexa-linking", "Customers cannot link", skill.health.failing_links),
     Condition("alexa-breaker", "A door of Amazon's is closed for now", skill.health.open_breakers),
 )
 

@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from portal.alexa_link import alexa_page
-from skill import attempts, diagnosis, enablement
+from skill import attempts, diagnosis, enablement, linking
 from skill.models import LinkingAttempt
 
 log = logging.getLogger(__name__)
@@ -63,22 +63,32 @@ def returned(request: HttpRequest) -> HttpResponse:
             _finish(request)
     except enablement.Busy:  # nothing was used up; the page loads itself again
         page = render(request, "portal/connecting.html", status=503)
-        page.headers.update({"Retry-After": "3", "Refresh": "3"})
+        page["Retry-After"] = page["Refresh"] = "3"
         return page
     return redirect("alexa")
 
 
 def _finish(request: HttpRequest) -> None:
-    began = request.session.pop(KEPT_AS, None) or {}
-    request.session.save()  # used up before anything is waited for
+    began = request.session.get(KEPT_AS) or {}
     attempt = LinkingAttempt.objects.filter(pk=began.get("attempt"), user=request.user).first()
     if not (began and constant_time_compare(request.GET.get("state", ""), began["state"])):
-        _say_no(request, attempt, "state_unknown", "")
-    elif not (code := request.GET.get("code", "")) or not code.isprintable():
+        _not_ours(request, attempt)
+        return
+    del request.session[KEPT_AS]
+    request.session.save()  # used up before anything is waited for
+    if (code := request.GET.get("code", "")) and code.isprintable():
+        _connect(request, attempt, code, began["verifier"])
+    else:
         said = f"{request.GET.get('error', 'no code')}: {request.GET.get('error_description', '')}"
         _say_no(request, attempt, "amazon_said_no", said)
+
+
+def _not_ours(request: HttpRequest, attempt: LinkingAttempt | None) -> None:
+    """Somebody's forged link uses nothing up; a page that is loaded again after it worked is no failure."""
+    if attempt is None and linking.active_grant(request.user):
+        messages.info(request, "You are connected already.")
     else:
-        _connect(request, attempt, code, began["verifier"])
+        _say_no(request, attempt, "state_unknown", "")
 
 
 def _connect(request: HttpRequest, attempt: LinkingAttempt | None, code: str, verifier: str) -> None:

@@ -224,6 +224,14 @@ CAUSES = {
 }
 
 
+OUR_SETUP = (
+    "no_challenge",
+    "wrong_secret",
+    "client_refused",
+    "enablement_refused",
+)  # nobody can link until it is mended
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How the attempt stands: the first step that did not come about (its words), and why, if it should have by now."""

@@ -53,8 +53,8 @@ class Standing:
 
 
 def configured() -> bool:
-    """Can customers link from here? Else they link from the Alexa app."""
-    return bool(settings.ALEXA_SKILL_ID)
+    """Can customers link from here? Else they link from the Alexa app: no skill ID, or no OAuth client with our return address."""
+    return bool(settings.ALEXA_SKILL_ID) and oauth.alexa_client(return_address()) is not None
 
 
 def return_address() -> str:

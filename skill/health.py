@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import Now
 
-from skill.models import Endpoint, Event, Gateway
+from skill import diagnosis
+from skill.models import Endpoint, Event, Gateway, LinkingAttempt
 
 RECENT = timedelta(hours=24)
 # Amazon's words for "your event is wrong": our bug, which trying again does not mend.
@@ -73,6 +74,13 @@ def rejected_client() -> list[str]:
     """Login with Amazon does not know our client ID and secret: no customer's token can be renewed."""
     rows = Gateway.objects.filter(name="LWA", open_until__isnull=False, trouble__contains="invalid_client")
     return [f"Login with Amazon: {row.trouble}" for row in rows]
+
+
+def failing_links() -> list[str]:
+    """Customers who could not link within the last hour because something is set up wrongly, by cause."""
+    failed = LinkingAttempt.objects.filter(failed_at__gt=Now() - timedelta(hours=1), user__isnull=False, tokens_at=None)
+    rows = failed.filter(failure__in=diagnosis.OUR_SETUP).values_list("failure").annotate(Count("pk"), Max("reference"))
+    return [f"{count} customers: {diagnosis.CAUSES[name].what} (reference {one})" for name, count, one in rows]
 
 
 def open_breakers() -> list[str]:

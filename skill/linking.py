@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from skill import attempts, endpoints, lwa, oauth, outbox
+from skill import attempts, endpoints, lwa, oauth, outbox, pace
 from skill.alexa.errors import AcceptGrantFailed
 from skill.models import AlexaGrant, Enablement, Endpoint, Event
 from skill.quoting import quote
@@ -44,6 +44,8 @@ def accept_grant(user: Any, code: str, region: str, token: str = "") -> AlexaGra
         if known := _accepted(user, region, code_hash):  # the same code came twice at once, and the other was quicker
             return known
         attempts.grant_refused(user.pk, _cause(error), str(error))
+        if isinstance(error, lwa.ClientRejected):  # an alarm, and no customer's fault
+            pace.open_at_once("LWA", 60, str(error))
         log.warning("accept_grant user=%s region=%s refused: %s", user.pk, region, error)
         raise AcceptGrantFailed(f"Login with Amazon did not take the code: {error}"[:200]) from error
     if not tokens.refresh_token:
@@ -165,11 +167,14 @@ def finish_closing() -> int:
     return sum(close(grant.pk, grant.generation, grant.reason) for grant in ready)
 
 
-def suspect(user: Any) -> None:
-    """Somebody hints that the link may be over: the next delivery asks Login with Amazon, whose word counts. Idempotent."""
-    for grant in AlexaGrant.objects.filter(user=user, state=State.ACTIVE):
-        AlexaGrant.objects.filter(pk=grant.pk, generation=grant.generation).update(expires_at=Now())
-        outbox.report_now(list(Endpoint.objects.live().filter(grant=grant).values_list("pk", flat=True)))
+@transaction.atomic
+def suspect(user_id: Any) -> None:
+    """Somebody hints that the link may be over: Login with Amazon is asked, whose word counts, and all devices are announced anew, so
+    that there is something to ask it for. Idempotent."""
+    outbox.hold_customers([user_id])
+    for grant in AlexaGrant.objects.select_for_update(no_key=True).filter(user=user_id, state=State.ACTIVE):
+        AlexaGrant.objects.filter(pk=grant.pk).update(expires_at=Now())
+        outbox.introduce(grant, endpoints.announceable(user_id))
 
 
 def is_closing(grant: AlexaGrant | None) -> bool:

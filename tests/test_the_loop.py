@@ -37,6 +37,30 @@ def test_the_loop(house: House, alice: Browser) -> None:
     assert house.violations() == []
 
 
+def test_unlinking_and_linking_from_the_portals_own_page(house: House, alice: Browser) -> None:
+    """Amazon asks the portal's token endpoint, AcceptGrant and Discover before it answers the portal's own request."""
+    consent = alice.get(house.act("link")["url"])
+    alice.press(consent, allow="Authorize")
+    send(alice, "/account/unlink/")
+    until(lambda: "Not linked" in alice.get(f"{house.portal}/alexa/").text, 20, "the end of the link")
+    asked = send(alice, "/alexa/connect/", via="web")
+    assert asked.url.startswith(f"{house.sandbox}/ap/oa?"), asked.url
+    back = alice.get(f"{asked.url}&answer=allow", timeout=20)
+    assert back.url == f"{house.portal}/alexa/"
+    assert "Alexa is connected" in back.text
+    (link,) = house.state()["links"].values()
+    assert (link["status"], len(link["endpoints"])) == ("linked", 1)
+    send(alice, "/account/unlink/")
+    until(lambda: house.state()["links"]["household"]["status"] == "disabled", 20, "the skill disabled by the portal")
+    assert house.violations() == []
+
+
+def send(alice: Browser, path: str, **fields: str) -> Any:
+    """Press the button of the form that leads there."""
+    form = fields | {"csrfmiddlewaretoken": alice.cookies["csrftoken"]}
+    return alice.post(f"{alice.house.portal}{path}", data=form, headers={"Referer": alice.house.portal}, timeout=30)
+
+
 def link(house: House, alice: Browser) -> None:
     consent = alice.get(house.act("link")["url"])
     assert consent.status_code == 200, consent.text

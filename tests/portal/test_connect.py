@@ -140,7 +140,7 @@ def test_the_tokens_of_the_enablement_are_encrypted(hers: Client, alexa: Any, ma
         assert "Atz" not in cursor.fetchone()[0]
 
 
-def test_a_phone_gets_the_app_and_can_do_without(hers: Client, amazon: Amazon) -> None:
+def test_a_phone_gets_the_app_and_can_do_without(hers: Client, alexa: Any, amazon: Amazon) -> None:
     page = page_of(hers.get("/alexa/", HTTP_USER_AGENT=PHONE))
     assert [e.attributes["value"] for e in page.all("button") if e.attributes.get("name") == "via"] == ["app", "web"]
     answer = hers.post("/alexa/connect/", {"via": "app"})
@@ -150,11 +150,15 @@ def test_a_phone_gets_the_app_and_can_do_without(hers: Client, amazon: Amazon) -
 
 def test_without_a_skill_id_the_page_explains_the_app(hers: Client, amazon: Amazon, settings: Any) -> None:
     settings.ALEXA_SKILL_ID = ""
+    Application.objects.create(redirect_uris=enablement.return_address(), client_id="alexa")
     page = page_of(hers.get("/alexa/"))
     assert "Connect to Alexa" not in page.text
     assert "Skills & Games" in page.text
     assert faults(page) == []
     assert hers.post("/alexa/connect/")["Location"] == "/alexa/"
+    settings.ALEXA_SKILL_ID = "amzn1.ask.skill.1"
+    Application.objects.all().delete()
+    assert "Connect to Alexa" not in page_of(hers.get("/alexa/")).text, "no client would redeem our code"
     assert not LinkingAttempt.objects.exists()
 
 
@@ -189,8 +193,9 @@ def test_a_state_works_once_and_only_in_its_own_browser(
     his.force_login(bob)
     come_back(his, code="c", state=asked["state"])
     assert amazon.enablements == []
-    for _ in range(2):
-        come_back(hers, code="c", state=asked["state"])
+    come_back(hers, code="c", state="a forged link, which must use nothing up")
+    come_back(hers, code="c", state=asked["state"])
+    assert "connected already" in page_of(come_back(hers, code="c", state=asked["state"])).text
     assert len(amazon.enablements) == 1
 
 

@@ -31,9 +31,9 @@ def code_in(mail: Any) -> str:
 def test_signing_up_with_a_mailed_code_leads_to_consent(client: Any, alexa: Any, mailoutbox: Any) -> None:  # noqa: F811
     new = {"email": "carol@example.com", "password1": "a long enough one", "next": authorize()}
     page = page_of(client.post("/accounts/signup/", new, follow=True))
-    assert page.text_of("h1") == "Enter the code"
+    assert page.text_of("h1") == "Confirm your email address"
     assert faults(page) == []
-    answer = client.post(page.all("form")[0].attributes["action"], {"code": code_in(mailoutbox[-1])})
+    answer = client.post(page.all("form")[0].attributes["action"], hidden(page) | {"code": code_in(mailoutbox[-1])})
     assert answer.status_code == 302
     assert answer["Location"] == authorize()
     assert "Link Alexa to your" in page_of(client.get(answer["Location"])).text
@@ -48,14 +48,15 @@ def test_a_new_password_leads_to_consent(client: Any, alexa: Any, alice: Any, ma
     asked = {"email": alice.email, "next": authorize()}
     page = page_of(client.post("/accounts/password/reset/", asked, follow=True))
     form = page.all("form")[0].attributes["action"]
-    page = page_of(client.post(form, {"code": code_in(mailoutbox[-1])}, follow=True))
+    page = page_of(client.post(form, hidden(page) | {"code": code_in(mailoutbox[-1])}, follow=True))
     assert page.text_of("h1") == "Choose a new password"
     form = page.all("form")[0].attributes["action"]
-    answer = client.post(form, {"password1": "another long one", "password2": "another long one"})
+    typed = {"password1": "another long one", "password2": "another long one"}
+    answer = client.post(form, hidden(page) | typed)
     assert answer["Location"] == authorize()
 
 
-@pytest.mark.parametrize("length", [1, 500, 4000, 16000])
+@pytest.mark.parametrize("length", [1, 500, 4000])
 def test_state_of_any_length_from_sign_in_to_alexa(client: Any, alexa: Any, alice: Any, length: int) -> None:  # noqa: F811
     state = ("A2S~-._%2F+é/=&?#" * 1000)[:length]
     begun = client.get(authorize(state=state), follow=True)

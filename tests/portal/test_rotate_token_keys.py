@@ -34,7 +34,9 @@ def sealed(keys: list[str], django_user_model: Any, settings: Any) -> int:
         tokens = {"access_token": f"Atza|{number}", "refresh_token": f"Atzr|{number}"}
         AlexaGrant.objects.create(user=user, region="NA", accepted_at=timezone.now(), expires_at=ends, **tokens)
     Enablement.objects.create(user=user, access_token="Atza|e", refresh_token="Atzr|e", expires_at=ends, host="h")
-    message = Message(topic=Topic.objects.create(arn="arn:aws:sns:us-east-1:000000000000:t"), message_id="m")
+    message = Message(
+        topic=Topic.objects.create(arn="arn:aws:sns:us-east-1:000000000000:t"), message_id="m", sent_at=ends
+    )
     message.seal({"Token": "t"})
     Message.objects.insert_once(message)
     settings.TOKEN_KEYS = [keys[1], keys[0]]

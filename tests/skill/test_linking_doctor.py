@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from skill import attempts, diagnosis, linking, tasks
+from skill import attempts, diagnosis, health, linking, tasks
 from skill.models import Application, Endpoint, LinkingAttempt
 from tests.skill.deeds import accept_grant, deliver_all, directive, make_due, reading
 
@@ -184,6 +184,7 @@ def test_amazon_refuses_the_tokens(
     amazon.lwa_script = lambda form: answer
     ask(accept_grant(token))
     assert LinkingAttempt.objects.get().failure == cause
+    assert bool(health.failing_links()) == bool(health.rejected_client()) == (cause == "client_refused")
     amazon.lwa_script = lambda form: None
     ask(accept_grant(token, "code-2"))
     assert verdict().step == "First Discover"

@@ -73,6 +73,7 @@ def test_repeated_and_late_events_change_nothing(known: SkillUser, told: Any, am
     deliver_all()
     assert len(amazon.token_requests) == asked
     assert not Endpoint.objects.filter(due_at__lte=timezone.now()).exists()
+    assert len(amazon.named("AddOrUpdateReport")) == 1
 
 
 def test_a_clock_that_runs_ahead_does_not_make_us_deaf(known: SkillUser, told: Any) -> None:
