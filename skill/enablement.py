@@ -97,7 +97,8 @@ def connect(user: Any, code: str, verifier: str, attempt: LinkingAttempt | None)
     """
     ours = ""
     try:
-        tokens, host = _run(lambda http: _leave(http, code, verifier), 8)
+        tokens = lwa.exchange_now(code, redirect_uri=return_address(), code_verifier=verifier)
+        host = _run(lambda http: skill_api.host(http, tokens.access_token), 4)
         ours = oauth.issue_code(user, return_address())
         attempts.allowed(attempt, ours)
         _run(lambda http: skill_api.enable(http, host, tokens.access_token, return_address(), ours), 13)
@@ -106,12 +107,6 @@ def connect(user: Any, code: str, verifier: str, attempt: LinkingAttempt | None)
         raise NotConnected(_cause(error), str(error)) from error
     _keep(user, tokens, host)
     log.info("enabled from our side user=%s", user.pk)
-
-
-async def _leave(http: aiohttp.ClientSession, code: str, verifier: str) -> tuple[lwa.Tokens, str]:
-    """Amazon's leave, and where to use it."""
-    tokens = await lwa.exchange(http, code, redirect_uri=return_address(), code_verifier=verifier)
-    return tokens, await skill_api.host(http, tokens.access_token)
 
 
 def _cause(error: Exception) -> str:
@@ -200,12 +195,12 @@ def _fresh(held: Enablement) -> str:
     """An access token that lives for a minute yet, renewed and stored if need be. Raises lwa.LwaError."""
     if held.expires_at > timezone.now() + timedelta(minutes=1):
         return held.access_token
-    tokens = _run(lambda http: lwa.refresh(http, held.refresh_token), 4)
+    tokens = lwa.refresh_now(held.refresh_token)
     ends = timezone.now() + timedelta(seconds=tokens.seconds)
     Enablement.objects.filter(pk=held.pk, expires_at=held.expires_at).update(
         access_token=tokens.access_token, refresh_token=tokens.refresh_token or held.refresh_token, expires_at=ends
     )
-    return str(tokens.access_token)
+    return tokens.access_token
 
 
 def _run(work: Callable[[aiohttp.ClientSession], Coroutine[Any, Any, Any]], seconds: float) -> Any:

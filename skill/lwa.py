@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote_plus
 
 from django.conf import settings
@@ -58,21 +60,30 @@ class LwaUnavailable(LwaError):
 _BY_ERROR = {"invalid_grant": GrantRejected, "invalid_client": ClientRejected, "unauthorized_client": ClientRejected}
 
 
-def exchange_now(code: str) -> Tokens:
-    """The same for a thread that waits: at most 4 seconds, over a connection of its own. Raises LwaError."""
+def exchange_now(code: str, **more: str) -> Tokens:
+    """`exchange` for a thread that waits: at most 4 seconds. Raises LwaError."""
+    return _now(lambda http: exchange(http, code, **more))
+
+
+def refresh_now(refresh_token: str) -> Tokens:
+    """`refresh` for a thread that waits: at most 4 seconds. Raises LwaError."""
+    return _now(lambda http: refresh(http, refresh_token))
+
+
+def _now(work: Callable[[Connections], Coroutine[Any, Any, Tokens]]) -> Tokens:
+    """Over a connection of its own: a kept one could be a dead one, and a code is not sent twice."""
+
+    async def alone() -> Tokens:
+        http = Connections(limit=1)
+        try:
+            return await work(http)
+        finally:
+            http.close()
+
     try:
-        return wire.run(_exchange_alone(code), EXCHANGE_SECONDS)  # type: ignore[no-any-return]
+        return wire.run(alone(), EXCHANGE_SECONDS)  # type: ignore[no-any-return]
     except TimeoutError as error:
         raise LwaUnavailable("Login with Amazon gave no answer in time.") from error
-
-
-async def _exchange_alone(code: str) -> Tokens:
-    """A kept connection could be a dead one, and a code is not sent twice."""
-    http = Connections(limit=1)
-    try:
-        return await exchange(http, code)
-    finally:
-        http.close()
 
 
 async def exchange(http: Connections, code: str, **more: str) -> Tokens:

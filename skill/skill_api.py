@@ -8,10 +8,10 @@ import aiohttp
 from django.conf import settings
 
 from skill.quoting import quote
-from skill.wire import body_of
 
 LONGEST = aiohttp.ClientTimeout(total=12)  # Amazon asks our token endpoint before it answers
 SHORT = aiohttp.ClientTimeout(total=4)
+MOST_BYTES = 64 * 1024
 
 
 class SkillApiError(Exception):
@@ -82,9 +82,19 @@ async def _ask(
         async with http.request(
             method, url, json=body, headers=headers, timeout=patience, allow_redirects=False
         ) as answer:
-            return answer.status, _document(await body_of(answer))
+            return answer.status, _document(await _body_of(answer))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Silent(f"Amazon gave no answer ({type(error).__name__}).") from error
+
+
+async def _body_of(answer: aiohttp.ClientResponse) -> bytes:
+    """As much of it as any documented answer could have."""
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(8192):
+        body += chunk
+        if len(body) > MOST_BYTES:
+            break
+    return bytes(body)
 
 
 def _document(body: bytes) -> dict[str, object]:
