@@ -64,9 +64,10 @@ def open_at_once(name: str, seconds: float, trouble: str) -> None:
     """Open the breaker without waiting for more failures: it cannot become better by trying (our secret is wrong)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE skill_gateway SET failures = greatest(failures, %s), trouble = %s,"
-            " open_until = now() + make_interval(secs => %s) WHERE name = %s",
-            [FAILURES_TO_OPEN, trouble[:300], seconds, name],
+            "INSERT INTO skill_gateway AS g (name, rate, allowance, failures, trouble, open_until)"
+            " VALUES (%s, %s, 0, %s, %s, now() + make_interval(secs => %s)) ON CONFLICT (name) DO UPDATE SET"
+            " failures = greatest(g.failures, excluded.failures), trouble = excluded.trouble, open_until = excluded.open_until",
+            [name, settings.GATEWAY_RATE, FAILURES_TO_OPEN, trouble[:300], seconds],
         )
 
 

@@ -37,6 +37,7 @@ def sealed(keys: list[str], django_user_model: Any, settings: Any) -> int:
     message = Message(
         topic=Topic.objects.create(arn="arn:aws:sns:us-east-1:000000000000:t"), message_id="m", sent_at=ends
     )
+    message.body = "{}"
     message.seal({"Token": "t"})
     Message.objects.insert_once(message)
     settings.TOKEN_KEYS = [keys[1], keys[0]]

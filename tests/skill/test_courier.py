@@ -199,3 +199,12 @@ def test_it_runs_in_a_bare_interpreter(portal: Portal) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(ANSWER)
+
+
+def test_a_skill_event_and_its_answer_pass(courier: Any, portal: Portal) -> None:
+    """They have the format of custom skills: no directive in it, and no event in the answer."""
+    told = json.dumps({"version": "1.0", "response": {}}).encode()
+    portal.behave = lambda sock: sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told))
+    disabled = {"version": "1.0", "request": {"type": "AlexaSkillEvent.SkillDisabled"}}
+    assert courier.lambda_handler(disabled, None) == {"version": "1.0", "response": {}}
+    assert json.loads(portal.requests[0].split(b"\r\n\r\n")[1]) == disabled
