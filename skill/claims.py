@@ -4,12 +4,12 @@ Claim returns ids and versions only; what is to be said is read by a second stat
 claiming statement are read at its snapshot while the locked row is read at its newest: an old level under a new version.
 """
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -80,7 +80,7 @@ def settle(outcomes: list[Outcome]) -> int:
     """Write what came of these jobs, in one statement; how many it was. A lost lease (we overran it) is not touched."""
     if not outcomes:
         return 0
-    rows = json.dumps([_row(outcome) for outcome in sorted(outcomes, key=lambda outcome: outcome.job.pk)])
+    rows = orjson.dumps([_row(outcome) for outcome in sorted(outcomes, key=lambda outcome: outcome.job.pk)]).decode()
     params = {
         "rows": rows,
         "period": settings.REPORT_PERIOD,
@@ -125,7 +125,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 def settle_events(ends: Sequence[EventEnd]) -> list[None]:
     """Write what came of telling these events, in one statement. What Amazon accepted is a fact, whoever holds the lease by now;
     only a pending event ends."""
-    rows = json.dumps([end._asdict() for end in ends])
+    rows = orjson.dumps([end._asdict() for end in ends]).decode()
     with connection.cursor() as cursor:
         cursor.execute(_SETTLE_EVENTS, {"rows": rows, "pending": Event.Status.PENDING})
     return [None] * len(ends)

@@ -237,6 +237,7 @@ class _Runner:
         self.db = Database()
         # So many to each door, so that one that hangs leaves the others theirs.
         self.http = Connections(settings.DELIVERY_CONNECTIONS)
+        gc.set_threshold(20_000, 20, 50)  # thousands of jobs come and go, and hardly one is in a circle
         gc.freeze()  # what is loaded by now stays: looking through it again and again cost a third of the event loop's time
         atexit.register(self.close)
 

@@ -4,7 +4,6 @@ At a million devices a day this is the busiest reading of the house, so rows com
 share is read once for each batch.
 """
 
-import json
 import logging
 import time
 import uuid
@@ -13,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import orjson
 from django.conf import settings
-from django.db import connection
 
 from devices.models import DeviceModel
 from skill import endpoints, fields
+from skill.database import select
 from skill.linking import LIVE
 from skill.models import Endpoint
 from skill.renewal import REFRESH_AHEAD, Credentials
@@ -127,9 +127,7 @@ def _rows(ids: list[int]) -> list["_Row"]:
         "settled_after": SETTLED_AFTER,
         "ahead": REFRESH_AHEAD,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_ENDPOINTS, params)
-        return [_Row(*row) for row in cursor.fetchall()]
+    return [_Row(*row) for row in select(_ENDPOINTS, params)]
 
 
 def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
@@ -161,10 +159,8 @@ def _makes(model_ids: set[int]) -> dict[int, endpoints.Make]:
 def _levels(device_ids: list[int]) -> dict[int, list[endpoints.Level]]:
     """What is left, by device, of the sensors that Alexa knows."""
     levels: dict[int, list[endpoints.Level]] = defaultdict(list)
-    with connection.cursor() as cursor:
-        cursor.execute(_LEVELS, {"devices": device_ids})
-        for device_id, *level in cursor.fetchall():
-            levels[device_id].append(endpoints.Level(*level))
+    for device_id, *level in select(_LEVELS, {"devices": device_ids}):
+        levels[device_id].append(endpoints.Level(*level))
     return levels
 
 
@@ -178,7 +174,7 @@ def _job(row: _Row, version: int, lease: uuid.UUID, unit: endpoints.Unit | None)
         read_at=row.read_at,
         daily_due=row.daily_due,
         may_report=row.may_report,
-        changed=json.loads(row.changed),
+        changed=orjson.loads(row.changed),
         attempts=row.attempts,
         announced_digest=row.announced_digest,
         duty=row.duty,
@@ -204,12 +200,10 @@ def _silence(ids: list[int], lease: uuid.UUID) -> None:
 
 
 def _add_events(jobs: dict[int, Job]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_FIRST_EVENTS, {"endpoints": list(jobs), "most": EVENTS_AT_ONCE})
-        for endpoint, pk, message_id, namespace, name, instance, payload, tried_since, expires_at in cursor.fetchall():
-            jobs[endpoint].events.append(
-                Telling(pk, message_id, namespace, name, instance, json.loads(payload), tried_since, expires_at)
-            )
+    for endpoint, *event, payload, tried_since, expires_at in select(
+        _FIRST_EVENTS, {"endpoints": list(jobs), "most": EVENTS_AT_ONCE}
+    ):
+        jobs[endpoint].events.append(Telling(*event, orjson.loads(payload), tried_since, expires_at))
 
 
 _ENDPOINTS = """

@@ -4,12 +4,12 @@ One renewal at a time per grant, across all processes: a lease taken by compare-
 Amazon is asked. How a link begins and ends stands in linking.py.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import orjson
 from django.db import connection
 
 from skill import lwa, pace
@@ -129,7 +129,7 @@ def store_refreshes(given: Sequence[tuple[Credentials, lwa.Tokens, str]]) -> lis
     """Stored before they are used; a refresh token that did not come back is kept. GrantGone where the grant has moved on."""
     pace.learn("LWA", answered=len(given))
     with connection.cursor() as cursor:
-        cursor.execute(_STORE, {"rows": json.dumps([_row(*one) for one in given])})
+        cursor.execute(_STORE, {"rows": orjson.dumps([_row(*one) for one in given]).decode()})
         stored = set(cursor.fetchall())
     return [
         replace(held, generation=held.generation + 1, access_token=tokens.access_token, fresh=True)

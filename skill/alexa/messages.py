@@ -90,7 +90,9 @@ def correlation_of(document: Any) -> tuple[str | None, str | None]:
 
 def timestamp(moment: datetime) -> str:
     """UTC with milliseconds and Z: more digits, or +00:00, Alexa's schema refuses."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def event(

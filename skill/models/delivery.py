@@ -75,7 +75,9 @@ class Endpoint(models.Model):
     Written by statements in delivery.py and endpoints.py, compared with the database's clock only.
     """
 
-    grant = models.ForeignKey(AlexaGrant, on_delete=models.CASCADE, related_name="endpoints")
+    grant = models.ForeignKey(  # found by endpoint_once_per_grant; every index more is written to with every report
+        AlexaGrant, on_delete=models.CASCADE, related_name="endpoints", db_index=False
+    )
     device = models.ForeignKey("devices.Device", null=True, on_delete=models.SET_NULL, related_name="endpoints")
     endpoint_id = models.CharField("endpointId", max_length=64, help_text="Belongs to the ownership: device and claim.")
     region = models.CharField(max_length=2, choices=REGIONS)
