@@ -12,11 +12,14 @@ def fill(first: int, last: int) -> None:
     """Customers `first` to `last`; the tokens are real ciphertext, the digests those of the real descriptions."""
     from skill.fields import encrypt
 
-    values = {"first": first, "last": last, "token": encrypt("Atza|" + "x" * 400)} | _crema()
+    crema = _crema()
+    values = {"first": first, "last": last, "token": encrypt("Atza|" + "x" * 400)} | crema
     with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS announced (id bigint, ownership text, digest text)")
+        cursor.execute("TRUNCATE announced")
         for statement in _FILL:
             cursor.execute(statement, values)
-    _announce(first, last)
+    _announce(first, last, crema["model"])
     vacuum()
 
 
@@ -36,29 +39,32 @@ def _crema() -> dict[str, int]:
     return {"model": model.pk, "slot": beans.pk}
 
 
-def _announce(first: int, last: int) -> None:
+def _announce(first: int, last: int, model: int) -> None:
     """As if Alexa had accepted every description."""
+    from devices.models import DeviceModel
     from skill import endpoints
-    from skill.alexa import discovery
 
-    for start in range(first, last + 1, 10_000):
-        devices = endpoints.whole().filter(pk__range=(start, min(start + 9_999, last)))
-        digests = {device.pk: discovery.digest(endpoints.describe(endpoints.unit(device))) for device in devices}
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE skill_endpoint AS e SET announced_digest = u.digest FROM unnest(%s::bigint[], %s::text[]) AS u(device, digest)"
-                " WHERE e.device_id = u.device",
-                [list(digests), list(digests.values())],
-            )
-
-
-def make_due(expire_tokens: bool = False) -> None:
-    """Everybody's daily report is due now, and the database has forgotten what the last run left it to tidy."""
+    make = endpoints.make(DeviceModel.objects.get(pk=model))
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE skill_endpoint SET due_at = now() - interval '1 second', daily_at = now() - interval '1 second',"
-            " not_before = NULL"
+            "SELECT id, ownership::text, serial_number FROM devices_device WHERE id BETWEEN %s AND %s", [first, last]
         )
+        rows = cursor.fetchall()
+        with cursor.copy(_ANNOUNCED) as copy:
+            for pk, ownership, serial in rows:
+                unit = endpoints.Unit(pk, ownership, "Kitchen", serial, "", True, None, make, [])
+                copy.write_row((pk, ownership, endpoints.digest(unit)))
+        cursor.execute(_ENDPOINTS)
+
+
+def make_due(devices: int, reports: int, expire_tokens: bool = False) -> None:
+    """The daily reports of so many customers are due now: of everybody, or of those whose hour comes next on the grid. And the
+    database has forgotten what the last run left it to tidy."""
+    from skill import grid
+
+    ids = sorted(range(1, devices + 1), key=grid.phase)[:reports]
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"ids": ids})
         if expire_tokens:
             cursor.execute("UPDATE skill_alexagrant SET expires_at = now()")
     vacuum()
@@ -125,11 +131,15 @@ _FILL = [
       accepted_at, reason, trouble)
     SELECT g, g, 'NA', 'active', 1, %(token)s, %(token)s, now() + interval '1 day', '', now() - interval '1 day', '', ''
     FROM generate_series(%(first)s, %(last)s) g""",
-    """INSERT INTO skill_endpoint (grant_id, device_id, endpoint_id, region, wanted, due_at, daily_at, version, changed, attempts,
-      announced_digest, duty, last_code, last_text)
-    SELECT id, id, ownership::text, 'NA', true, now() + interval '1 day', now() + interval '1 day', 1, '{}', 0, '', 0, '', ''
-    FROM devices_device WHERE id BETWEEN %(first)s AND %(last)s""",
 ]
+_ANNOUNCED = "COPY announced (id, ownership, digest) FROM STDIN"
+_ENDPOINTS = """INSERT INTO skill_endpoint (grant_id, device_id, endpoint_id, region, wanted, due_at, daily_at, version, changed, attempts,
+  announced_digest, duty, last_code, last_text)
+SELECT id, id, ownership, 'NA', true, now() + interval '1 day', now() + interval '1 day', 1, '{}', 0, digest, 0, '', ''
+FROM announced ORDER BY id"""
+_DUE = """UPDATE skill_endpoint AS e SET due_at = now() - interval '1 hour' + u.rank * interval '1 ms',
+  daily_at = now() - interval '1 hour', not_before = NULL
+FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS u(device, rank) WHERE e.device_id = u.device"""
 _USE = """
 INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, payload, status, attempts, created_at, last_code, last_text)
 SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', %(payload)s, 'pending', 0, now(), '', ''
