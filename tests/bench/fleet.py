@@ -1,6 +1,8 @@
 """A fleet for the bench: linked customers with one coffee machine each, at rest, everything announced. And how it is made due."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection
@@ -8,19 +10,31 @@ from django.db import connection
 ALL = ("portal_user", "devices_device", "devices_inventory", "skill_alexagrant", "skill_endpoint", "skill_event")
 
 
+CHUNK = 50_000
+
+
 def fill(first: int, last: int) -> None:
     """Customers `first` to `last`; the tokens are real ciphertext, the digests those of the real descriptions."""
     from skill.fields import encrypt
 
-    crema = _crema()
-    values = {"first": first, "last": last, "token": encrypt("Atza|" + "x" * 400)} | crema
+    values = {"token": encrypt("Atza|" + "x" * 400)} | _crema()
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS announced (id bigint, ownership text, digest text)")
-        cursor.execute("TRUNCATE announced")
-        for statement in _FILL:
-            cursor.execute(statement, values)
-    _announce(first, last, crema["model"])
+        for start in range(first, last + 1, CHUNK):
+            span = {"first": start, "last": min(start + CHUNK - 1, last)}
+            for statement in _FILL:
+                cursor.execute(statement, values | span)
+            _announce(cursor, span, values["model"])
     vacuum()
+
+
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Foreign keys are not looked up meanwhile: most of the time of filling. For a superuser of the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        yield
+        cursor.execute("SET session_replication_role = origin")
 
 
 def _crema() -> dict[str, int]:
@@ -39,22 +53,22 @@ def _crema() -> dict[str, int]:
     return {"model": model.pk, "slot": beans.pk}
 
 
-def _announce(first: int, last: int, model: int) -> None:
+def _announce(cursor: Any, span: dict[str, int], model: Any) -> None:
     """As if Alexa had accepted every description."""
     from devices.models import DeviceModel
     from skill import endpoints
 
     make = endpoints.make(DeviceModel.objects.get(pk=model))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, ownership::text, serial_number FROM devices_device WHERE id BETWEEN %s AND %s", [first, last]
-        )
-        rows = cursor.fetchall()
-        with cursor.copy(_ANNOUNCED) as copy:
-            for pk, ownership, serial in rows:
-                unit = endpoints.Unit(pk, ownership, "Kitchen", serial, "", True, None, make, [])
-                copy.write_row((pk, ownership, endpoints.digest(unit)))
-        cursor.execute(_ENDPOINTS)
+    cursor.execute("TRUNCATE announced")
+    cursor.execute(
+        "SELECT id, ownership::text, serial_number FROM devices_device WHERE id BETWEEN %(first)s AND %(last)s", span
+    )
+    rows = cursor.fetchall()
+    with cursor.copy("COPY announced (id, ownership, digest) FROM STDIN") as copy:
+        for pk, ownership, serial in rows:
+            unit = endpoints.Unit(pk, ownership, "Kitchen", serial, "", True, None, make, [])
+            copy.write_row((pk, ownership, endpoints.digest(unit)))
+    cursor.execute(_ENDPOINTS)
 
 
 def make_due(devices: int, reports: int, expire_tokens: bool = False) -> None:
@@ -132,7 +146,6 @@ _FILL = [
     SELECT g, g, 'NA', 'active', 1, %(token)s, %(token)s, now() + interval '1 day', '', now() - interval '1 day', '', ''
     FROM generate_series(%(first)s, %(last)s) g""",
 ]
-_ANNOUNCED = "COPY announced (id, ownership, digest) FROM STDIN"
 _ENDPOINTS = """INSERT INTO skill_endpoint (grant_id, device_id, endpoint_id, region, wanted, due_at, daily_at, version, changed, attempts,
   announced_digest, duty, last_code, last_text)
 SELECT id, id, ownership, 'NA', true, now() + interval '1 day', now() + interval '1 day', 1, '{}', 0, digest, 0, '', ''
