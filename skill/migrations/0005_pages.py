@@ -1,7 +1,7 @@
 """What is written with every report, kept small.
 
 A report writes its endpoint twice: the lease, then what came of it. Half of each page is left free, so that the new versions of all
-its rows fit beside the old ones: the lease then touches no index at all. The index by grant alone was the start of another one.
+its rows fit beside the old ones: the lease then hardly ever touches an index. The index by grant alone was the start of another one.
 Holds for pages written from now on; old ones get there as their rows move, or at once by VACUUM FULL.
 """
 

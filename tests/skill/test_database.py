@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from django.db import DataError, OperationalError
+import pytest
+from django.db import DataError, OperationalError, connection
 
-from skill.database import Database
+from skill.database import Database, select
 
 
 class Statement:
@@ -93,3 +95,15 @@ def test_nobody_is_left_waiting_whatever_happens() -> None:
 
 class Killed(BaseException):
     """Nothing catches it by its kind."""
+
+
+@pytest.mark.django_db
+def test_times_are_read_as_they_stand() -> None:
+    """With and without fractions of a second, before the epoch, and none."""
+    moments = ["2026-11-26 09:30:00+00", "2026-11-26 09:30:00.123456+02", "1969-12-31 23:59:59.5+00", None]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT unnest(%s::timestamptz[])", [moments])
+        expected = cursor.fetchall()
+    rows = select("SELECT unnest(%(moments)s::timestamptz[])", {"moments": moments})
+    assert rows == expected
+    assert [moment.utcoffset() for (moment,) in rows if moment] == [timedelta(0)] * 3

@@ -115,6 +115,29 @@ def test_a_claim_looks_at_the_index_once_not_once_for_each_row(linked: Any, mach
     assert _rows_looked_at(plan["Plan"]) < 20_000
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_hardly_ever_touches_an_index(crema: Any) -> None:
+    """Pages have room for new versions of their rows beside the old ones; full ones would send every row to another page."""
+    from tests.bench import fleet
+
+    fleet.fill(1_000_001, 1_000_400)
+    Endpoint.objects.update(due_at=Now())
+    fleet.vacuum()
+    before = _updates()
+    assert len(claims.claim("NA", 400)) == 400
+    written, in_place = (new - old for old, new in zip(before, _updates(), strict=True))
+    assert written == 400
+    assert in_place > 320
+
+
+def _updates() -> tuple[int, int]:
+    """Rows of skill_endpoint that were updated so far, and how many of them without touching an index."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'skill_endpoint'")
+        return cursor.fetchone()
+
+
 def _rows_looked_at(plan: dict[str, Any]) -> float:
     """Rows that came out of the plan's scans, or were thrown away there, over all their loops."""
     here = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
