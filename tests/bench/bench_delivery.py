@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def main() -> None:
             grow(options, figures)
     finally:
         embedded.remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _options() -> argparse.Namespace:
