@@ -11,13 +11,15 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Capability:
     """One interface. ``properties``: what it reports, under the same names as in a device's shadow; an ``event_source`` has
-    none, it tells events. ``expected_of``: display categories in which customers would miss it.
+    none, it tells events. ``values``: all that its properties may be, where they are words. ``expected_of``: display
+    categories in which customers would miss it.
     """
 
     key: str
     label: str
     interface: str
     properties: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     event_source: bool = False
     always: bool = False
     expected_of: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ TABLE: dict[str, Capability] = {
             "Can be switched on and off",
             "Alexa.PowerController",
             ("powerState",),
+            values=("ON", "OFF"),
             expected_of=("SMARTPLUG", "SWITCH"),
         ),
         Capability(

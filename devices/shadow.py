@@ -80,13 +80,18 @@ def update(
     names, so a repeated message is no conflict. Otherwise ``version``, if given, must be the present one, else
     VersionConflict. ``door``: by which the unit itself spoke. ``mark``: the version of AWS IoT's shadow under which this
     was reported; a leaf moves only forward by it. ``again``: the unit was away and is told once more. Raises
-    ShadowRefused. Sends endpoint_changed(power) when the unit reports another power state. Nothing on the wire; the
-    way to the unit is rung after commit.
+    ShadowRefused. Sends endpoint_changed(power) when the unit reports another power state, and says whether that was
+    wished. A unit that was switched by hand is not switched back: the fulfilled wish is dropped. Nothing on the wire;
+    the way to the unit is rung after commit.
     """
     row, renewed = _lock(device)
     before = row.desired, row.reported
     row.desired = merged(row.desired, desired or {})
     row.reported = _reported(row, reported or {}, mark)
+    if row.reported != before[1]:
+        row.reported_at = timezone.now()
+    if _switched_by_hand(row, before[1]):
+        row.desired = merged(row.desired, {POWER: None})
     changed = (row.desired, row.reported) != before
     if changed and version not in (None, row.version):
         raise VersionConflict(row.version)
@@ -95,7 +100,8 @@ def update(
     if changed or moved or renewed or again or mark is not None:
         _save(row, changed)
     if before[1].get(POWER) != row.reported.get(POWER):
-        endpoint_changed.send(sender=Device, device_ids=[device.pk], what="power")
+        wished = POWER in row.desired and row.desired[POWER] == row.reported.get(POWER)
+        endpoint_changed.send(sender=Device, device_ids=[device.pk], what="power", wished=wished)
     return row
 
 
@@ -188,9 +194,14 @@ def _begun_anew(row: Shadow, ownership: uuid.UUID | None) -> Shadow:
     if row.ownership is None:
         row.ownership = ownership
         return row
-    row.ownership, row.desired, row.reported, row.due_at = ownership, {}, {}, None
+    row.ownership, row.desired, row.reported, row.reported_at, row.due_at = ownership, {}, {}, None, None
     row.version += 1
     return row
+
+
+def _switched_by_hand(row: Shadow, before: State) -> bool:
+    """It was as wished, and now reports another power state."""
+    return row.desired.get(POWER) == before.get(POWER) != row.reported.get(POWER) and POWER in row.desired
 
 
 def _reported(row: Shadow, patch: State, mark: int | None) -> State:

@@ -9,6 +9,8 @@ wire in a receiver.
     the device repeated itself). A level that came too late to move the state is left out. A usage or level-usage
     sensor has one entry per newly stored reading, late or not, in the device's own order; ``value`` is a delta.
 ``endpoint_changed``   device_ids: list[int] (ascending), what: "ownership" | "description" | "connectivity" | "power"
+    With "power" comes wished: bool, whether the unit has become what it was asked to be. With "description" comes
+    among: int, how many devices hear of the same change in all, if that is more than this set.
 ``doorbell_pressed``   device_id: int, event_id: str (the device's own), pressed_at: datetime (the device's clock, or ours)
     Once for each press, however often the device repeats itself. Old presses are told, too: who hears them knows when
     a ring is worthless.

@@ -12,9 +12,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
+from devices.capabilities import Capability
 from devices.models import Device, DeviceModel, Inventory, Slot
-from skill.alexa import discovery, inventory
+from skill.alexa import discovery, interfaces, inventory
 from skill.alexa.errors import NoSuchEndpoint
+from skill.alexa.interfaces import Interface
 from skill.alexa.messages import Json
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,13 @@ class Make:
     description: str
     category: str
     sensors: tuple[inventory.Sensor, ...]
+    interfaces: tuple[Interface, ...] = ()
     forms: dict[frozenset[str], discovery.Form] = field(default_factory=dict)
+
+    @property
+    def states(self) -> bool:
+        """Has it properties that the device itself must say?"""
+        return any(name != CONNECTIVITY for interface in self.interfaces for name in interface.properties)
 
 
 class Level(NamedTuple):
@@ -57,6 +65,10 @@ class Unit:
     last_seen_at: datetime | None
     make: Make
     levels: list[Level]
+    stated: dict[str, Any] = field(
+        default_factory=dict
+    )  # what it says of itself besides levels, by the property's name
+    stated_at: datetime | None = None
 
 
 def level_key(instance: str) -> str:
@@ -83,12 +95,12 @@ def announceable(user_id: Any) -> list[Device]:
 
 
 def find(user: Any, endpoint_id: str | None) -> Device:
-    """The customer's device with this endpointId. Raises NoSuchEndpoint, the same for unknown and for somebody else's."""
+    """The customer's device with this endpointId, and its shadow. Raises NoSuchEndpoint, the same for unknown and for somebody else's."""
     try:
         ownership = uuid.UUID(endpoint_id or "")
         if str(ownership) != endpoint_id:
             raise ValueError("another way to write an id that we never gave")
-        return whole().get(owner=user, ownership=ownership)
+        return whole().select_related("shadow").get(owner=user, ownership=ownership)
     except (ValueError, ValidationError, Device.DoesNotExist) as error:
         raise NoSuchEndpoint("No such endpoint.") from error
 
@@ -111,6 +123,8 @@ def describe_all(devices: Iterable[Device]) -> list[Json]:
 
 def unit(device: Device) -> Unit:
     """A device that was read whole."""
+    shadow = getattr(device, "shadow", None)
+    stated = shadow if shadow is not None and shadow.ownership in (None, device.ownership) else None
     return Unit(
         pk=device.pk,
         endpoint_id=endpoint_id(device),
@@ -121,12 +135,19 @@ def unit(device: Device) -> Unit:
         last_seen_at=device.last_seen_at,
         make=make(device.device_model),
         levels=[_level(item) for item in device.inventories.all() if _is_announced_level(item.slot)],
+        stated=stated.reported if stated else {},
+        stated_at=stated.reported_at if stated else None,
     )
 
 
 def make(model: DeviceModel) -> Make:
     sensors = tuple(_sensor(slot) for slot in model.slots.all())
-    return Make(model.manufacturer, model.name, model.description, model.display_category, sensors)
+    besides = tuple(_interface(entry) for entry in model.interfaces)
+    return Make(model.manufacturer, model.name, model.description, model.display_category, sensors, besides)
+
+
+def _interface(entry: Capability) -> Interface:
+    return Interface(entry.interface, entry.version, entry.properties, entry.values, entry.event_source)
 
 
 def _sensor(slot: Slot) -> inventory.Sensor:
@@ -183,13 +204,29 @@ def _appliance(make: Make, own: dict[str, str]) -> discovery.Appliance:
         model=make.model,
         description=make.description,
         category=make.category,
+        interfaces=make.interfaces,
         sensors=make.sensors,
         **own,
     )
 
 
 def properties(device: Unit) -> dict[str, Json]:
-    """Every retrievable property by its key: levels as measured, then connectivity. A sensor without a reading is left out, never 0."""
+    """Every retrievable property by its key: levels as measured, then those of the other interfaces by their names.
+
+    What the device has never said is left out: a level is not 0, a power state not OFF.
+    """
     told = {level_key(level.instance): inventory.level(*level) for level in device.levels}
-    told[CONNECTIVITY] = inventory.connectivity(device.online, device.last_seen_at or timezone.now())
+    for interface in device.make.interfaces:
+        for name in interface.properties:
+            if name == CONNECTIVITY:
+                at = device.last_seen_at or timezone.now()
+                told[name] = interfaces.state(interface, name, interfaces.connectivity(device.online), at)
+            elif _is_stated(device, interface, name):
+                told[name] = interfaces.state(interface, name, device.stated[name], device.stated_at)  # type: ignore[arg-type]
     return told
+
+
+def _is_stated(device: Unit, interface: Interface, name: str) -> bool:
+    """Did the device say it, in words that Alexa knows?"""
+    value = device.stated.get(name)
+    return device.stated_at is not None and value is not None and (value in interface.values or not interface.values)

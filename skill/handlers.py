@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, transaction
 
-from skill import attempts, endpoints, linking, oauth, outbox
+from skill import attempts, endpoints, linking, oauth, outbox, power
 from skill.alexa import discovery, messages
 from skill.alexa.errors import InvalidDirective
 from skill.alexa.messages import Directive, Json
@@ -59,17 +59,43 @@ def accept_grant(directive: Directive, region: str) -> Json:
 
 def report_state(directive: Directive, region: str) -> Json:
     """From what we know, at once: an offline device answers with its last values and UNREACHABLE (alexa reference 7.5)."""
-    if not directive.correlation_token:
-        raise InvalidDirective("header.correlationToken is missing: a StateReport could not be told from any other.")
+    correlation_token = _expect_correlation(directive)
     device = endpoints.find(oauth.customer(directive.token), directive.endpoint_id)
     properties = list(endpoints.properties(endpoints.unit(device)).values())
-    return messages.state_report(_id(), directive.correlation_token, endpoints.endpoint_id(device), properties)
+    return messages.state_report(_id(), correlation_token, endpoints.endpoint_id(device), properties)
+
+
+def turn_on(directive: Directive, region: str) -> Json:
+    return _switch(directive, region, "ON")
+
+
+def turn_off(directive: Directive, region: str) -> Json:
+    return _switch(directive, region, "OFF")
+
+
+def _switch(directive: Directive, region: str, wanted: str) -> Json:
+    """Done: a Response with every property as it is then. Not yet: a DeferredResponse, and the answer follows (alexa reference 7.6)."""
+    correlation_token = _expect_correlation(directive)
+    customer = oauth.customer(directive.token)
+    device = endpoints.find(customer, directive.endpoint_id)
+    if not power.switch(device, wanted, correlation_token, region):
+        return messages.deferred_response(_id(), correlation_token, int(power.PATIENCE.total_seconds()))
+    told = endpoints.properties(endpoints.unit(endpoints.find(customer, directive.endpoint_id)))
+    return messages.response(_id(), correlation_token, endpoints.endpoint_id(device), list(told.values()))
+
+
+def _expect_correlation(directive: Directive) -> str:
+    if not directive.correlation_token:
+        raise InvalidDirective("header.correlationToken is missing: the answer could not be told from any other.")
+    return directive.correlation_token
 
 
 HANDLERS: dict[tuple[str, str], Callable[[Directive, str], Json]] = {
     ("Alexa.Discovery", "Discover"): discover,
     ("Alexa.Authorization", "AcceptGrant"): accept_grant,
     ("Alexa", "ReportState"): report_state,
+    ("Alexa.PowerController", "TurnOn"): turn_on,
+    ("Alexa.PowerController", "TurnOff"): turn_off,
 }
 
 

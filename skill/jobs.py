@@ -35,7 +35,8 @@ class Telling(NamedTuple):
     namespace: str
     name: str
     instance: str
-    payload: dict[str, Any]
+    correlation_token: str
+    payload: Any
     tried_since: datetime
     expires_at: datetime | None
 
@@ -102,7 +103,8 @@ class Job:
 
 
 def load(claimed: list[tuple[int, int, uuid.UUID]]) -> dict[int, tuple[Credentials, list[Job]]]:
-    """What the claimed endpoints have to say, by grant. Five queries, however many they are. Whose link is no more, is silent."""
+    """What the claimed endpoints have to say, by grant. Five queries, however many they are, six with power
+    states. Whose link is no more, is silent."""
     versions = {pk: (version, lease) for pk, version, lease in claimed}
     rows = list(_rows(list(versions)))
     units = _units(rows)
@@ -135,6 +137,8 @@ def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
     known = [row for row in rows if row.wanted and row.device_id and row.ownership == row.endpoint_id]
     makes = _makes({row.device_model_id for row in known})
     levels = _levels([row.device_id for row in known])
+    stating = {pk for pk, make in makes.items() if make.states}
+    stated = _stated([row.device_id for row in known if row.device_model_id in stating])
     return {
         row.pk: endpoints.Unit(
             pk=row.device_id,
@@ -146,6 +150,8 @@ def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
             last_seen_at=row.last_seen_at,
             make=makes[row.device_model_id],
             levels=levels[row.device_id],
+            stated=stated[row.device_id][0],
+            stated_at=stated[row.device_id][1],
         )
         for row in known
     }
@@ -162,6 +168,15 @@ def _levels(device_ids: list[int]) -> dict[int, list[endpoints.Level]]:
     for device_id, *level in select(_LEVELS, {"devices": device_ids}):
         levels[device_id].append(endpoints.Level(*level))
     return levels
+
+
+def _stated(device_ids: list[int | None]) -> dict[int | None, tuple[dict[str, Any], datetime | None]]:
+    """What devices say of themselves besides levels, and since when. Asked only where a model has such properties."""
+    stated: dict[int | None, tuple[dict[str, Any], datetime | None]] = defaultdict(lambda: ({}, None))
+    if device_ids:
+        rows = select(_STATED, {"devices": device_ids})
+        stated.update({device_id: (orjson.loads(reported), at) for device_id, reported, at in rows})
+    return stated
 
 
 def _job(row: _Row, version: int, lease: uuid.UUID, unit: endpoints.Unit | None) -> Job:
@@ -220,8 +235,13 @@ SELECT i.device_id, s.instance, s.measurement, s.unit, i.value, i.measured_at
 FROM devices_inventory AS i JOIN devices_slot AS s ON s.id = i.slot_id
 WHERE i.device_id = ANY (%(devices)s) AND s.sensor = 'level' AND s.replenishment_id <> '' ORDER BY i.device_id, i.slot_id
 """
+_STATED = """
+SELECT s.device_id, s.reported, s.reported_at FROM devices_shadow AS s JOIN devices_device AS d ON d.id = s.device_id
+WHERE s.device_id = ANY (%(devices)s) AND (s.ownership IS NULL OR s.ownership = d.ownership)
+"""
 _FIRST_EVENTS = """
-SELECT e.endpoint_id, e.id, e.message_id, e.namespace, e.name, e.instance, e.payload, coalesce(e.resent_at, e.created_at), e.expires_at
+SELECT e.endpoint_id, e.id, e.message_id, e.namespace, e.name, e.instance, e.correlation_token, e.payload,
+  coalesce(e.resent_at, e.created_at), e.expires_at
 FROM unnest(%(endpoints)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
   SELECT * FROM skill_event WHERE endpoint_id = i.id AND status = 'pending' ORDER BY id LIMIT %(most)s) AS e
 ORDER BY e.id

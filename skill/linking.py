@@ -130,9 +130,8 @@ def _silence(grant: AlexaGrant) -> None:
     Endpoint.objects.filter(pk__in=ids).update(
         due_at=None, lease=None, leased_until=None, announced_digest="", not_before=None
     )
-    Event.objects.filter(endpoint__in=ids, status=Event.Status.PENDING).update(
-        status=Event.Status.CANCELLED, settled_at=Now()
-    )
+    untold = [Event.Status.PENDING, Event.Status.WAITING]
+    Event.objects.filter(endpoint__in=ids, status__in=untold).update(status=Event.Status.CANCELLED, settled_at=Now())
 
 
 @transaction.atomic

@@ -3,18 +3,23 @@ comes after its commit. Locks the customer, then Grant, then Endpoint, then Even
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from devices.models import Device, Slot
+from devices.models import Device, DeviceModel, Slot
 from devices.signals import InventoryChange
 from skill import doorbell, endpoints
-from skill.alexa import inventory
+from skill.alexa import interfaces, inventory
 from skill.models import AlexaGrant, Endpoint, Event
+
+RING_LIVES = timedelta(seconds=60)
+NOW, URGENT = 0, 300  # seconds by which an event goes before what has been due for less; somebody is waiting for it
 
 
 def enqueue(changes: Iterable[InventoryChange]) -> None:
@@ -44,6 +49,41 @@ def mark_changed(device_ids: list[int], causes: dict[str, str]) -> None:
             },
         )
     doorbell.ring()
+
+
+def announce_again(device_ids: list[int], among: int) -> None:
+    """The descriptions of these devices changed, of `among` altogether. One is announced at once; many are spread over as long as
+    a quarter of the gateway's rate takes for them, a customer's together, so that readings find their way between them."""
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(
+            _ANNOUNCE, {"devices": device_ids, "seconds": 0 if among == 1 else 4 * among / settings.GATEWAY_RATE}
+        )
+    doorbell.ring()
+
+
+def press(device_id: int, pressed_at: datetime) -> None:
+    """Somebody rang: told at once or not at all. What is heard of too late leaves its trace among the events."""
+    model = DeviceModel.objects.get(devices=device_id)
+    if all(entry.interface != interfaces.DOORBELL for entry in model.interfaces):
+        return  # Alexa was not told that it has a bell
+    with transaction.atomic(savepoint=False):
+        live = wake({device_id}, URGENT)
+        Event.objects.bulk_create([_ring(endpoint, pressed_at, timezone.now()) for endpoint in live[device_id]])
+    doorbell.ring()
+
+
+def _ring(endpoint: int, pressed_at: datetime, now: datetime) -> Event:
+    expires_at = pressed_at + RING_LIVES
+    late = {"status": Event.Status.EXPIRED, "settled_at": now} if expires_at <= now else {}
+    payload = interfaces.pressed(pressed_at)
+    return Event(
+        endpoint_id=endpoint,
+        namespace=interfaces.DOORBELL,
+        name="DoorbellPress",
+        payload=payload,
+        expires_at=expires_at,
+        **late,
+    )
 
 
 def follow_ownership(device_ids: list[int]) -> None:
@@ -134,7 +174,7 @@ def _enqueue_uses(uses: list[InventoryChange]) -> None:
             slot.pk: slot
             for slot in Slot.objects.filter(pk__in={use.slot_id for use in uses}).exclude(replenishment_id="")
         }
-        live = _wake({use.device_id for use in uses})
+        live = wake({use.device_id for use in uses})
         Event.objects.bulk_create(
             [
                 _use(endpoint, use, slots[use.slot_id])
@@ -146,11 +186,11 @@ def _enqueue_uses(uses: list[InventoryChange]) -> None:
     doorbell.ring()
 
 
-def _wake(device_ids: set[int]) -> dict[int, list[int]]:
+def wake(device_ids: set[int], ahead: int = NOW) -> dict[int, list[int]]:
     """Make the devices' live endpoints due for an event; device id → endpoint ids."""
     live: dict[int, list[int]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(_WAKE, {"devices": sorted(device_ids)})
+        cursor.execute(_WAKE, {"devices": sorted(device_ids), "ahead": ahead})
         for endpoint, device in cursor.fetchall():
             live[device].append(endpoint)
     return live
@@ -177,9 +217,18 @@ UPDATE skill_endpoint AS e SET
   due_at = least(e.due_at, greatest(now(), e.not_before, e.sent_at + make_interval(secs => %(pause)s)))
 FROM live WHERE e.id = live.id
 """  # noqa: S608  (statements of ours, no values)
+_ANNOUNCE = f"""
+WITH live AS ({_LIVE})
+UPDATE skill_endpoint AS e SET
+  version = e.version + 1,
+  changed = e.changed || jsonb_build_object('description', jsonb_build_array(e.version + 1, '')),
+  due_at = least(e.due_at, greatest(now() + make_interval(secs => %(seconds)s * (e.grant_id * 7919 %% 10007) / 10007), e.not_before))
+FROM live WHERE e.id = live.id
+"""  # noqa: S608
 _WAKE = f"""
 WITH live AS ({_LIVE})
-UPDATE skill_endpoint AS e SET version = e.version + 1, due_at = least(e.due_at, greatest(now(), e.not_before))
+UPDATE skill_endpoint AS e SET version = e.version + 1,
+  due_at = least(e.due_at, greatest(now() - make_interval(secs => %(ahead)s), e.not_before))
 FROM live WHERE e.id = live.id RETURNING e.id, e.device_id
 """  # noqa: S608
 _DISOWN = """

@@ -1,11 +1,13 @@
 """How the registry reaches Alexa: its signals, heard inside its transactions, written down by outbox."""
 
+from datetime import datetime
 from typing import Any
 
 from django.dispatch import receiver
 
-from devices.signals import endpoint_changed, inventory_changed
-from skill import endpoints, outbox
+from devices import shadow
+from devices.signals import doorbell_pressed, endpoint_changed, inventory_changed
+from skill import endpoints, outbox, power
 
 
 @receiver(inventory_changed)
@@ -19,6 +21,15 @@ def on_endpoint_changed(sender: Any, device_ids: list[int], what: str, **kwargs:
         case "ownership":
             outbox.follow_ownership(device_ids)
         case "description":
-            outbox.mark_changed(device_ids, {endpoints.DESCRIPTION: ""})
+            outbox.announce_again(device_ids, kwargs.get("among", len(device_ids)))
         case "connectivity":
             outbox.mark_changed(device_ids, {endpoints.CONNECTIVITY: "PERIODIC_POLL"})
+        case "power":
+            cause = "ALEXA_INTERACTION" if kwargs["wished"] else "PHYSICAL_INTERACTION"
+            outbox.mark_changed(device_ids, {shadow.POWER: cause})
+            power.confirmed(device_ids)
+
+
+@receiver(doorbell_pressed)
+def on_doorbell_pressed(sender: Any, device_id: int, pressed_at: datetime, **kwargs: Any) -> None:
+    outbox.press(device_id, pressed_at)

@@ -170,15 +170,28 @@ def _event(event: Telling, job: Job, token: str) -> Json:
     """The same messageId for ever, however often it must be sent. Made when its turn has come; raises Expired if that is too late."""
     if event.expires_at is not None and event.expires_at <= job.now():
         raise Expired
-    return messages.event(
+    message = messages.event(
         event.namespace,
         event.name,
         str(event.message_id),
         event.payload,
+        correlation_token=event.correlation_token or None,
         instance=event.instance,
         endpoint_id=job.endpoint_id,
         token=token,
     )
+    return _context(event, job) | message
+
+
+def _context(event: Telling, job: Job) -> Json:
+    """What stands around an event: around a deferred Response the state as it is by now, around a press of the bell nothing."""
+    if event.name == "DoorbellPress":
+        return {"context": {}}
+    if event.name != "Response":
+        return {}
+    if job.device is None:
+        raise Expired
+    return {"context": {"properties": list(endpoints.properties(job.device).values())}}
 
 
 async def _report(line: Line, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
-from skill import attempts, delivery, doorbell, enablement, misses, oauth, parked
+from skill import attempts, delivery, doorbell, enablement, misses, oauth, parked, power
 from skill.models import Endpoint, Event, Miss
 from skill.quoting import quote
 
@@ -25,6 +25,7 @@ def deliver() -> None:
     """One slice; if more is due, ring again, so that other queues of this worker get their turn. A database that is out of reach is
     one line in the log: the next knock tries again."""
     try:
+        power.give_up()
         more = delivery.deliver()
     except (OperationalError, InterfaceError) as error:
         log.error("delivery stopped, the database does not answer: %s", quote(error, 200))

@@ -81,9 +81,9 @@ def _region(request: HttpRequest) -> str:
 def _error(error: AlexaError, document: object) -> messages.Json:
     """The error as an answer; of AcceptGrant in its own namespace and with the one type that it knows."""
     correlation_token, endpoint_id = messages.correlation_of(document)
-    type_, namespace = error.type, error.namespace
+    type_, namespace, extra = error.type, error.namespace, error.extra
     if _title(document) == "Alexa.Authorization.AcceptGrant":
-        type_, namespace, endpoint_id = "ACCEPT_GRANT_FAILED", "Alexa.Authorization", None
+        type_, namespace, endpoint_id, extra = "ACCEPT_GRANT_FAILED", "Alexa.Authorization", None, {}
     return messages.error_response(
         str(uuid.uuid4()),
         type_,
@@ -91,6 +91,7 @@ def _error(error: AlexaError, document: object) -> messages.Json:
         correlation_token=correlation_token,
         endpoint_id=endpoint_id,
         namespace=namespace,
+        extra=extra,
     )
 
 

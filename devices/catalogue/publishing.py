@@ -137,7 +137,7 @@ def _tell_some(revision: Revision) -> int:
     row.told_up_to = ids[-1] if len(ids) == AT_ONCE else None
     row.save(update_fields=["told_up_to"])
     if ids:
-        endpoint_changed.send(sender=Device, device_ids=ids, what="description")
+        endpoint_changed.send(sender=Device, device_ids=ids, what="description", among=row.devices)
     return len(ids)
 
 

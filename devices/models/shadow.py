@@ -22,15 +22,16 @@ class Shadow(models.Model):
     """One unit's desired and reported state. ``version`` is +1 with every change of either.
 
     ``ownership`` is the Device's when this was written: under another one all of it is the former owner's and counts as
-    empty. ``marks`` holds, where AWS IoT keeps the shadow, its version for each reported leaf, because its messages may
-    arrive in any order. ``due_at`` NULL: the unit need not be told anything by us; ``told`` is the desired state
-    that AWS IoT took last. The lease is of whoever is telling now.
+    empty. ``reported_at``: when what it reports changed last. ``marks`` holds, where AWS IoT keeps the shadow, its
+    version for each reported leaf, because its messages may arrive in any order. ``due_at`` NULL: the unit need not be
+    told anything by us; ``told`` is the desired state that AWS IoT took last. The lease is of whoever is telling now.
     """
 
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="shadow")
     ownership = models.UUIDField(null=True, editable=False)
     desired = models.JSONField(default=dict, blank=True)
     reported = models.JSONField(default=dict, blank=True)
+    reported_at = models.DateTimeField(null=True, blank=True)
     marks = models.JSONField(default=dict, blank=True)
     version = models.BigIntegerField(default=0)
     changed_at = models.DateTimeField()

@@ -11,6 +11,7 @@ from itertools import cycle
 from json.encoder import encode_basestring_ascii as quoted
 
 from skill.alexa import inventory
+from skill.alexa.interfaces import Interface, capability
 from skill.alexa.messages import Json, bearer, event
 
 MAX_ENDPOINTS = 300
@@ -30,6 +31,7 @@ class Appliance:
     category: str
     serial_number: str
     firmware_version: str = ""
+    interfaces: tuple[Interface, ...] = field(default=())
     sensors: tuple[inventory.Sensor, ...] = field(default=())
 
 
@@ -64,15 +66,10 @@ def endpoint(appliance: Appliance) -> Json:
         "additionalAttributes": {key: value for key, value in attributes.items() if value},
         "capabilities": [
             {"type": "AlexaInterface", "interface": "Alexa", "version": "3"},
-            _properties_capability("Alexa.EndpointHealth", "connectivity"),
+            *(capability(interface) for interface in appliance.interfaces),
             *(inventory.capability(sensor) for sensor in appliance.sensors if sensor.replenishment_id),
         ],
     }
-
-
-def _properties_capability(interface: str, name: str) -> Json:
-    properties = {"supported": [{"name": name}], "proactivelyReported": True, "retrievable": True}
-    return {"type": "AlexaInterface", "interface": interface, "version": "3", "properties": properties}
 
 
 def digest(endpoint_object: Json) -> str:

@@ -1,11 +1,14 @@
 """The errors that we say to Alexa, one class per `payload.type` of an ErrorResponse (alexa reference 7.7)."""
 
+from typing import ClassVar
+
 
 class AlexaError(Exception):
     """An answer to Alexa that is an error. The text is for her log, never for a stranger's eyes: no secrets, no ids of others."""
 
     type = "INTERNAL_ERROR"
     namespace = "Alexa"
+    extra: ClassVar[dict[str, str]] = {}  # beside type and message
 
 
 class InternalError(AlexaError):
@@ -40,6 +43,13 @@ class EndpointUnreachable(AlexaError):
     """The device is not online."""
 
     type = "ENDPOINT_UNREACHABLE"
+
+
+class NotProvisioned(AlexaError):
+    """The device has never been heard from: its owner has not finished setting it up."""
+
+    type = "NOT_SUPPORTED_IN_CURRENT_MODE"
+    extra: ClassVar[dict[str, str]] = {"currentDeviceMode": "NOT_PROVISIONED"}
 
 
 class AcceptGrantFailed(AlexaError):

@@ -1,4 +1,4 @@
-"""The inventory sensors, connectivity, and the event of a use (alexa reference 2.5, 2.6, 3 and 7.8)."""
+"""The inventory sensors and the event of a use (alexa reference 2.5, 2.6 and 3)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,17 +63,6 @@ def level(instance: str, measurement: str, unit: str, value: Decimal, measured_a
         "name": "level",
         "value": measured(measurement, unit, value),
         "timeOfSample": timestamp(measured_at),
-        "uncertaintyInMilliseconds": 0,
-    }
-
-
-def connectivity(online: bool, at: datetime) -> Json:
-    """The `connectivity` property of Alexa.EndpointHealth."""
-    return {
-        "namespace": "Alexa.EndpointHealth",
-        "name": "connectivity",
-        "value": {"value": "OK" if online else "UNREACHABLE"},
-        "timeOfSample": timestamp(at),
         "uncertaintyInMilliseconds": 0,
     }
 

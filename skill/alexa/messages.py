@@ -1,8 +1,10 @@
 """Envelopes: what surrounds every message to and from Alexa (alexa reference 1, 4, 6 and 7)."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from skill.alexa.errors import InvalidDirective
@@ -142,6 +144,25 @@ def state_report(message_id: str, correlation_token: str | None, endpoint_id: st
     )
 
 
+def response(message_id: str, correlation_token: str, endpoint_id: str, properties: list[Json]) -> Json:
+    """The answer to a directive that was carried out: every property as it is now (alexa reference 7.6)."""
+    return event(
+        "Alexa",
+        "Response",
+        message_id,
+        {},
+        correlation_token=correlation_token,
+        endpoint_id=endpoint_id,
+        context=properties,
+    )
+
+
+def deferred_response(message_id: str, correlation_token: str, seconds: int) -> Json:
+    """The answer will come to the event gateway, within about so many seconds (alexa reference 7.6)."""
+    payload = {"estimatedDeferralInSeconds": seconds}
+    return event("Alexa", "DeferredResponse", message_id, payload, correlation_token=correlation_token)
+
+
 def change_report(
     message_id: str, token: str, endpoint_id: str, cause: str, changed: list[Json], others: list[Json]
 ) -> Json:
@@ -158,13 +179,14 @@ def error_response(
     correlation_token: str | None = None,
     endpoint_id: str | None = None,
     namespace: str = "Alexa",
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> Json:
     """An error is an ordinary answer (alexa reference 7.7)."""
     return event(
         namespace,
         "ErrorResponse",
         message_id,
-        {"type": type_, "message": message},
+        {"type": type_, "message": message, **extra},
         correlation_token=correlation_token,
         endpoint_id=endpoint_id,
     )

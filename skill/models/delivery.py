@@ -157,6 +157,7 @@ class Event(models.Model):
     """One thing to tell Alexa once, in order per endpoint: the outbox, written in the transaction of its cause."""
 
     class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting: the device has not confirmed yet"
         PENDING = "pending", "Pending"
         SENT = "sent", "Sent"
         PARKED = "parked", "Parked: Amazon refused it"
@@ -168,7 +169,8 @@ class Event(models.Model):
     namespace = models.CharField(max_length=64)
     name = models.CharField(max_length=64)
     instance = models.CharField(max_length=64, blank=True)
-    payload = models.JSONField()
+    correlation_token = models.TextField("correlationToken", blank=True, help_text="Of the directive that it answers.")
+    payload = models.JSONField(help_text="While it waits: the state that answers the directive.")
     status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -183,6 +185,7 @@ class Event(models.Model):
         indexes = [
             models.Index("endpoint", "id", name="event_pending", condition=Q(status="pending")),
             models.Index("settled_at", name="event_parked", condition=Q(status="parked")),
+            models.Index("expires_at", name="event_waiting", condition=Q(status="waiting")),
         ]
 
     def __str__(self) -> str:
