@@ -11,7 +11,7 @@ It knows the portal by its address only: it imports no room and no Django. Envir
 DEVICE_KEY (or DEVICE_KEY_FILE), MACHINE_DATA (folder of its memory), MACHINE_PORT=8101 (its buttons, on 127.0.0.1
 only), SLOT_ID=beans, CUPS_PER_HOPPER=20, HEARTBEAT_SECONDS=900, RETRY_SECONDS=1 (the first pause; it doubles to 30).
 
-Buttons: POST /brew {"cups": 1}, POST /refill, POST /offline {"offline": true}, GET /state.
+Buttons: POST /brew {"cups": 1}, POST /refill, POST /offline {"offline": true}, POST /power {"on": true}, POST /ring, GET /state.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from portal.machine_switch import Switch
+
 log = logging.getLogger("machine")
 
 FULL = 100.0
@@ -38,6 +40,7 @@ BATCH = 1000  # readings the portal takes at once
 LONGEST_PAUSE = 30.0  # seconds between attempts
 ANSWERED = frozenset({"recorded", "already known", "refused"})
 MOST_CUPS = 1000  # at one press
+WISHES_EVERY = 1.0  # seconds between two looks at what the portal wishes
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Memory:
     epoch: int | None = None  # None: nothing is remembered, ask the portal
     sequence: int = 0  # of the next reading
     offline: bool = False
+    on: bool = True
     unsent: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -119,11 +123,13 @@ class Machine:
         self._something_to_send = asyncio.Event()
         self._network_is_back = asyncio.Event()
         self._pause = settings.retry
+        self.switch = Switch(settings.portal, self.memory.on, self._keep_switch)
 
     # --- what people do ---------------------------------------------------------------------------------------------
 
     def brew(self, cups: int) -> None:
-        """Make coffee; each cup is measured. From an empty hopper comes hot water, and a level of 0 again."""
+        """Make coffee, switched on first; each cup is measured. From an empty hopper comes hot water, and a level of 0 again."""
+        self.switch.turn(True)
         for _ in range(cups):
             self.memory.level = max(round(self.memory.level - FULL / self.settings.cups_per_hopper, 3), 0.0)
             self._measure()
@@ -153,9 +159,14 @@ class Machine:
             "level": self.memory.level,
             "sequence": self.memory.sequence,
             "offline": self.memory.offline,
+            "on": self.switch.on,
             "buffered": len(self.memory.unsent),
             "last_answer": self.last_answer,
         }
+
+    def _keep_switch(self, on: bool) -> None:
+        self.memory.on = on
+        self.memory.save(self.path)
 
     def _measure(self) -> None:
         """Into the memory first. Sequence and epoch may have to wait until the portal has said where we stood."""
@@ -175,11 +186,22 @@ class Machine:
             self.measure()
             await asyncio.sleep(self.settings.heartbeat)
 
+    async def obey(self) -> None:
+        """The switch and the bell, for ever. What fails is tried again at the next look."""
+        async with self._session() as session:
+            while True:
+                if not self.memory.offline:
+                    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                        await self.switch.talk(session)
+                await asyncio.sleep(WISHES_EVERY)
+
+    def _session(self) -> aiohttp.ClientSession:
+        who = {"Authorization": aiohttp.encode_basic_auth(self.settings.serial, self.settings.key)}
+        return aiohttp.ClientSession(headers=who, timeout=aiohttp.ClientTimeout(total=10))
+
     async def talk(self) -> None:
         """Send whatever is unsent, for ever."""
-        timeout = aiohttp.ClientTimeout(total=10)
-        who = {"Authorization": aiohttp.encode_basic_auth(self.settings.serial, self.settings.key)}
-        async with aiohttp.ClientSession(headers=who, timeout=timeout) as session:
+        async with self._session() as session:
             while True:
                 await self._something_to_send.wait()
                 self._something_to_send.clear()
@@ -290,15 +312,22 @@ def buttons(machine: Machine) -> web.Application:
         return await state(request)
 
     async def offline(request: web.Request) -> web.Response:
-        wanted = (await _body(request)).get("offline")
-        if not isinstance(wanted, bool):
-            raise _bad_request("offline must be true or false.")
-        machine.go_offline(wanted)
+        machine.go_offline(await _flag(request, "offline"))
+        return await state(request)
+
+    async def power(request: web.Request) -> web.Response:
+        machine.switch.turn(await _flag(request, "on"))
+        return await state(request)
+
+    async def ring(request: web.Request) -> web.Response:
+        await _body(request)
+        machine.switch.ring()
         return await state(request)
 
     app = web.Application(client_max_size=4096)
     app.add_routes([web.get("/state", state), web.post("/brew", brew)])
     app.add_routes([web.post("/refill", refill), web.post("/offline", offline)])
+    app.add_routes([web.post("/power", power), web.post("/ring", ring)])
     return app
 
 
@@ -315,6 +344,13 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return told
 
 
+async def _flag(request: web.Request, name: str) -> bool:
+    wanted = (await _body(request)).get(name)
+    if not isinstance(wanted, bool):
+        raise _bad_request(f"{name} must be true or false.")
+    return wanted
+
+
 def _bad_request(detail: str) -> web.HTTPBadRequest:
     return web.HTTPBadRequest(text=json.dumps({"detail": detail}), content_type="application/json")
 
@@ -326,7 +362,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", settings.port).start()
     log.info("%s brews; its buttons are at http://127.0.0.1:%d", settings.serial, settings.port)
-    work = [asyncio.create_task(machine.talk()), asyncio.create_task(machine.beat())]
+    work = [asyncio.create_task(task) for task in (machine.talk(), machine.beat(), machine.obey())]
     stopping = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait([*work, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -336,7 +372,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.gather(*work, stopping, return_exceptions=True)
         await runner.cleanup()
     for task in done - {stopping}:
-        task.result()  # talk and beat never end by themselves: this raises what ended them
+        task.result()  # they by themselves: this raises what ended them
 
 
 async def _main() -> None:

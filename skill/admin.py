@@ -123,7 +123,7 @@ class AlexaGrantAdmin(Ledger):
     list_select_related = ["user"]
     inlines = [EndpointInline]
     fieldsets = [
-        (None, {"fields": ["user", "region", "said_state", "reason", "trouble"]}),
+        (None, {"fields": ["user", "region", "said_state", "reason", "trouble", "other_regions"]}),
         ("When", {"fields": ["accepted_at", "discovered_at", "closing_until", "closed_at"]}),
         ("Amazon's tokens", {"fields": ["tokens", "expires_at", "refresh_leased_until", "generation"]}),
     ]

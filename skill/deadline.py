@@ -2,9 +2,12 @@
 swallows. When the time is over the connection is cut, and whoever waits for it gets an OperationalError."""
 
 import contextlib
+import heapq
+import itertools
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,22 +17,55 @@ from django.db import DEFAULT_DB_ALIAS, connections
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Within the block, this thread's database connection is cut after `seconds`. Afterwards it is never touched."""
-    wrapper, lock, over = connections[DEFAULT_DB_ALIAS], threading.Lock(), threading.Event()
-
-    def cut() -> None:
-        with lock:
-            if not over.is_set():
-                _cut(wrapper.connection)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
+    watched = _Watched(connections[DEFAULT_DB_ALIAS])
+    _watch.add(time.monotonic() + seconds, watched)
     try:
         yield
     finally:
-        with lock:
-            over.set()
-        timer.cancel()
+        watched.finish()
+
+
+class _Watched:
+    """One block and the connection that it uses."""
+
+    def __init__(self, wrapper: Any) -> None:
+        self.wrapper, self.lock = wrapper, threading.Lock()
+
+    def finish(self) -> None:
+        with self.lock:
+            self.wrapper = None
+
+    def cut(self) -> None:
+        with self.lock:
+            if self.wrapper is not None:
+                _cut(self.wrapper.connection)
+
+
+class _Watch:
+    """One thread of the process looks after all blocks: a thread for each directive would cost more than the directive's answer."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[float, int, _Watched]] = []
+        self.numbers = itertools.count()
+        self.news = threading.Condition()
+        self.thread: threading.Thread | None = None
+
+    def add(self, at: float, watched: _Watched) -> None:
+        with self.news:
+            heapq.heappush(self.waiting, (at, next(self.numbers), watched))
+            if self.thread is None:
+                self.thread = threading.Thread(target=self._run, name="deadline", daemon=True)
+                self.thread.start()
+            elif self.waiting[0][2] is watched:
+                self.news.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self.news:
+                while not self.waiting or self.waiting[0][0] > time.monotonic():
+                    self.news.wait(self.waiting[0][0] - time.monotonic() if self.waiting else None)
+                watched = heapq.heappop(self.waiting)[2]
+            watched.cut()
 
 
 def _cut(raw: Any) -> None:
@@ -37,3 +73,13 @@ def _cut(raw: Any) -> None:
     if raw is not None and not raw.closed:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(raw.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
+
+
+def _forget() -> None:
+    """A forked process has no thread that watches."""
+    global _watch
+    _watch = _Watch()
+
+
+_watch = _Watch()
+os.register_at_fork(after_in_child=_forget)

@@ -122,9 +122,7 @@ def describe_all(devices: Iterable[Device]) -> list[Json]:
 
 
 def unit(device: Device) -> Unit:
-    """A device that was read whole."""
-    shadow = getattr(device, "shadow", None)
-    stated = shadow if shadow is not None and shadow.ownership in (None, device.ownership) else None
+    """A device that was read whole, without what it says of itself."""
     return Unit(
         pk=device.pk,
         endpoint_id=endpoint_id(device),
@@ -135,8 +133,6 @@ def unit(device: Device) -> Unit:
         last_seen_at=device.last_seen_at,
         make=make(device.device_model),
         levels=[_level(item) for item in device.inventories.all() if _is_announced_level(item.slot)],
-        stated=stated.reported if stated else {},
-        stated_at=stated.reported_at if stated else None,
     )
 
 
@@ -224,6 +220,15 @@ def properties(device: Unit) -> dict[str, Json]:
             elif _is_stated(device, interface, name):
                 told[name] = interfaces.state(interface, name, device.stated[name], device.stated_at)  # type: ignore[arg-type]
     return told
+
+
+def state(device: Device) -> list[Json]:
+    """Every retrievable property of a device that find() gave."""
+    known = unit(device)
+    shadow = getattr(device, "shadow", None)
+    if shadow is not None and shadow.ownership in (None, device.ownership):
+        known.stated, known.stated_at = shadow.reported, shadow.reported_at
+    return list(properties(known).values())
 
 
 def _is_stated(device: Unit, interface: Interface, name: str) -> bool:

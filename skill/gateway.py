@@ -18,6 +18,7 @@ class GatewayError(Exception):
     """Amazon did not take the event. `retry`: may the same event succeed later? Carries Amazon's code and words."""
 
     retry = True
+    elsewhere = False  # may another region know the customer?
 
     def __init__(self, code: str, text: str = "") -> None:
         self.code = quote(code, 64)
@@ -36,9 +37,17 @@ class SkillDisabled(GatewayError):
 class NotEnabledHere(GatewayError):
     """No enablement known in this region: not spread yet, or the wrong region. Never a reason to unlink."""
 
+    elsewhere = True
+
 
 class NotPermitted(GatewayError):
     """Send Alexa Events is not switched on for the skill, or the skill is unknown for this token: our configuration."""
+
+
+class SkillUnknown(NotPermitted):
+    """The token's skill is unknown here: made while the skill was in another stage, or in another region."""
+
+    elsewhere = True
 
 
 class Refused(GatewayError):
@@ -61,7 +70,7 @@ _BY_CODE: dict[str, type[GatewayError]] = {
     "SKILL_DISABLED_EXCEPTION": SkillDisabled,
     "SKILL_NEVER_ENABLED_EXCEPTION": NotEnabledHere,
     "INSUFFICIENT_PERMISSION_EXCEPTION": NotPermitted,
-    "SKILL_NOT_FOUND_EXCEPTION": NotPermitted,
+    "SKILL_NOT_FOUND_EXCEPTION": SkillUnknown,
     "ACCOUNT_NOT_FOUND_EXCEPTION": Refused,
     "REQUEST_ENTITY_TOO_LARGE_EXCEPTION": Refused,
     "THROTTLING_EXCEPTION": Throttled,

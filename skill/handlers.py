@@ -61,8 +61,7 @@ def report_state(directive: Directive, region: str) -> Json:
     """From what we know, at once: an offline device answers with its last values and UNREACHABLE (alexa reference 7.5)."""
     correlation_token = _expect_correlation(directive)
     device = endpoints.find(oauth.customer(directive.token), directive.endpoint_id)
-    properties = list(endpoints.properties(endpoints.unit(device)).values())
-    return messages.state_report(_id(), correlation_token, endpoints.endpoint_id(device), properties)
+    return messages.state_report(_id(), correlation_token, endpoints.endpoint_id(device), endpoints.state(device))
 
 
 def turn_on(directive: Directive, region: str) -> Json:
@@ -76,12 +75,14 @@ def turn_off(directive: Directive, region: str) -> Json:
 def _switch(directive: Directive, region: str, wanted: str) -> Json:
     """Done: a Response with every property as it is then. Not yet: a DeferredResponse, and the answer follows (alexa reference 7.6)."""
     correlation_token = _expect_correlation(directive)
+    if "\0" in correlation_token or not correlation_token.isascii():
+        raise InvalidDirective("header.correlationToken has characters that cannot be kept for a later answer.")
     customer = oauth.customer(directive.token)
     device = endpoints.find(customer, directive.endpoint_id)
     if not power.switch(device, wanted, correlation_token, region):
         return messages.deferred_response(_id(), correlation_token, int(power.PATIENCE.total_seconds()))
-    told = endpoints.properties(endpoints.unit(endpoints.find(customer, directive.endpoint_id)))
-    return messages.response(_id(), correlation_token, endpoints.endpoint_id(device), list(told.values()))
+    told = endpoints.state(endpoints.find(customer, directive.endpoint_id))
+    return messages.response(_id(), correlation_token, endpoints.endpoint_id(device), told)
 
 
 def _expect_correlation(directive: Directive) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from skill import gateway, renewal
+from skill import elsewhere, gateway, renewal
 from skill.alexa.messages import Json
 from skill.connections import Connections
 from skill.database import Database
@@ -50,6 +50,14 @@ class Line:
 
     async def say(self, build: Callable[[str], Json]) -> None:
         """Send the event that `build` makes for a token. Raises gateway.GatewayError, lwa.LwaError, RefreshElsewhere, GrantGone."""
+        try:
+            await self._say(build)
+        except gateway.GatewayError as error:
+            if error.elsewhere and self.credentials.settled:
+                await elsewhere.look(self.credentials, self.http, self.db, build(self.credentials.access_token))
+            raise
+
+    async def _say(self, build: Callable[[str], Json]) -> None:
         if not self.credentials.fresh:
             await self._renew(self.credentials)
         used = self.credentials

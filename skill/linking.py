@@ -82,7 +82,7 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens, tok
     fresh = {
         "state": State.ACTIVE, "access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "code_hash": code_hash,
         "expires_at": now + timedelta(seconds=tokens.seconds), "accepted_at": now, "refresh_leased_until": None,
-        "closing_until": None, "closed_at": None, "reason": "", "trouble": "", "discovered_at": None,
+        "closing_until": None, "closed_at": None, "reason": "", "trouble": "", "other_regions": "", "discovered_at": None,
     }  # fmt: skip
     grant, created = AlexaGrant.objects.get_or_create(user=user, region=region, defaults=fresh)
     if not created:

@@ -27,6 +27,7 @@ LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; whe
 PARK_AFTER = timedelta(days=3)
 SLOW = {
     gateway.NotPermitted: 60.0,
+    gateway.SkillUnknown: 60.0,
     gateway.TokenRejected: 60.0,
     gateway.NotEnabledHere: 10.0,
     gateway.SkillDisabled: 30.0,

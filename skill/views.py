@@ -15,10 +15,12 @@ from django.views.decorators.http import require_POST
 from skill import handlers, skill_events
 from skill.alexa import messages
 from skill.alexa.errors import AlexaError, InternalError, InvalidDirective
+from skill.deadline import deadline
 from skill.models import REGIONS
 
 log = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024
+ANSWER_SECONDS = 6.0  # Alexa waits 8, the courier 7
 
 
 @csrf_exempt
@@ -31,9 +33,10 @@ def directive(request: HttpRequest) -> HttpResponse:
     document: object = None
     try:
         document = _document(request)
-        if skill_events.is_event(document):
-            return _take(document)
-        answer = handlers.handle(messages.parse(document), _region(request))
+        with deadline(ANSWER_SECONDS):
+            if skill_events.is_event(document):
+                return _take(document)
+            answer = handlers.handle(messages.parse(document), _region(request))
     except AlexaError as error:
         answer = _error(error, document)
     except Exception:

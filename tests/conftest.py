@@ -1,6 +1,7 @@
 """What every test may ask for, and what only makes tests quicker: plain static files, cheap password hashes, migrations
 run once, and after a test with transactions only tables that hold something are emptied."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,6 +38,28 @@ def _empty_the_tables(_: object) -> None:
         if full := [table for (table,) in cursor.fetchall()]:
             deletes = "; ".join(f"DELETE FROM {table}" for table in full)
             cursor.execute(f"SET session_replication_role = replica; {deletes}; SET session_replication_role = origin")
+
+
+@pytest.fixture(autouse=True)
+def court(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """No message to Alexa escapes the oracles, whichever test causes it: answers to directives, and all that goes to a gateway."""
+    from skill import gateway, views
+    from tests import oracle
+
+    court, log, post = oracle.Court(), views._log, gateway.post
+
+    def judged_answer(document: object, answer: Any, started: float) -> None:
+        court.hear_answer(document, json.loads(json.dumps(answer)))
+        log(document, answer, started)
+
+    async def judged_post(http: Any, region: str, token: str, event: Any) -> None:
+        court.hear_event(json.loads(json.dumps(event)))
+        await post(http, region, token, event)
+
+    monkeypatch.setattr(views, "_log", judged_answer)
+    monkeypatch.setattr(gateway, "post", judged_post)
+    yield court
+    assert court.wrong == [], "Amazon would refuse what was said"
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from typing import Any
 
 import requests
 
+from tests import oracle
+
 ROOT = Path(__file__).resolve().parent.parent
 ALICE = ("alice@example.com", "coffee-please")
 STAFF = ("staff@example.com", "support-please")
@@ -101,7 +103,18 @@ class House:
         return [entry for entry in self.state()["wire"] if entry["kind"] == "ChangeReport" and entry["status"] == 202]
 
     def violations(self) -> list[str]:
-        return [f"{entry['kind']}: {violation}" for entry in self.state()["wire"] for violation in entry["violations"]]
+        """What the sandbox's oracle and Amazon's schema say about all that was said to Amazon."""
+        wire = self.state()["wire"]
+        found = [f"{entry['kind']}: {violation}" for entry in wire for violation in entry["violations"]]
+        said = [entry["request"] for entry in wire if entry["group"] == "event"]
+        said += [entry["answer"] for entry in wire if entry["group"] == "directive"]
+        return found + [
+            violation for message in said if _is_event(message) for violation in oracle.about_schema(message)
+        ]
+
+
+def _is_event(message: Any) -> bool:
+    return isinstance(message, dict) and "header" in message.get("event", {})
 
 
 class Browser(requests.Session):

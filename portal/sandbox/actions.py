@@ -111,6 +111,26 @@ async def _offline(amazon: Amazon, body: Json) -> Json:
     return {"device": await devices.offline(amazon, away), "words": words}
 
 
+async def _power(amazon: Amazon, body: Json) -> Json:
+    on = _switch(body)
+    return {"device": await devices.power(amazon, on), "words": f"The machine is switched {'on' if on else 'off'}."}
+
+
+async def _ring(amazon: Amazon, _: Json) -> Json:
+    return {"device": await devices.ring(amazon), "words": "Ding dong."}
+
+
+async def _turn(amazon: Amazon, body: Json) -> Json:
+    return {"words": await alexa_app.turn(amazon, _account(body), _text(body, "endpoint"), _switch(body))}
+
+
+def _switch(body: Json) -> bool:
+    on = body.get("on")
+    if not isinstance(on, bool):
+        raise BadRequestError("on is true or false.")
+    return on
+
+
 async def _ship(amazon: Amazon, body: Json) -> Json:
     order = dash.order_named(amazon, _text(body, "order"))
     dash.ship(amazon, order)
@@ -153,10 +173,13 @@ ACTIONS: dict[str, Action] = {
     "link": _link,
     "discover": _discover,
     "ask": _ask,
+    "turn": _turn,
     "disable": _disable,
     "brew": _brew,
     "refill": _refill,
     "offline": _offline,
+    "power": _power,
+    "ring": _ring,
     "ship": _ship,
     "cancel": _cancel,
     "resend": _resend,

@@ -1,4 +1,4 @@
-"""The Alexa app: link, discover, ask, disable. Every directive goes through the courier, as through AWS Lambda.
+"""The Alexa app: link, discover, ask, turn on and off, disable. Every directive goes through the courier, as through AWS Lambda.
 
 An answer is checked against the reference and against what was announced; a token that has expired is renewed and the
 directive sent once more, as Alexa does.
@@ -69,26 +69,56 @@ async def discover(amazon: Amazon, account: str) -> str:
 
 async def ask(amazon: Amazon, account: str, endpoint_id: str | None) -> str:
     """ReportState for one endpoint (the first, where none is named). Returns words."""
-    links.linked(amazon.state, account)
-    known = links.announced(amazon.state, account)
-    endpoint = known.get(endpoint_id or next(iter(known), ""))
-    if endpoint is None:
-        raise AskError("Alexa knows no such device. Discover first.")
-    correlation = base64.b64encode(secrets.token_bytes(120)).decode()
+    endpoint = _endpoint(amazon, account, endpoint_id)
+    correlation = _correlation()
     answer, wrong = await _tell(
         amazon, account, lambda token, number: directives.report_state(token, number, correlation, endpoint)
     )
     if item(answer, "event", "header", "name") != "StateReport":
         raise AskError(f"{endpoint['friendlyName']} did not answer. {_why(answer)}")
-    return f"{endpoint['friendlyName']}: {_spoken(answer)}." + (
-        " Its answer breaks rules, see the wire." if wrong else ""
+    links.hear(amazon.state, account, answer)
+    return f"{endpoint['friendlyName']}: {_spoken(answer)}.{_warning(wrong)}"
+
+
+async def turn(amazon: Amazon, account: str, endpoint_id: str | None, on: bool) -> str:
+    """TurnOn or TurnOff for one endpoint. Returns words, which may be that the answer is still to come."""
+    endpoint = _endpoint(amazon, account, endpoint_id)
+    correlation, word = _correlation(), "on" if on else "off"
+    links.open_directive(amazon.state, account, correlation, endpoint["endpointId"], f"Turn {word}")
+    answer, wrong = await _tell(
+        amazon, account, lambda token, number: directives.turn(token, number, correlation, endpoint, on)
     )
+    kind = item(answer, "event", "header", "name")
+    if kind == "DeferredResponse":
+        return f"{endpoint['friendlyName']} takes its time; the answer comes to the gateway.{_warning(wrong)}"
+    links.close_directive(amazon.state, account, correlation)
+    if kind == "Response":
+        links.hear(amazon.state, account, answer)
+        return f"{endpoint['friendlyName']} is {word}: {_spoken(answer)}.{_warning(wrong)}"
+    raise AskError(f"{endpoint['friendlyName']} was not turned {word}. {_why(answer)}")
+
+
+def _endpoint(amazon: Amazon, account: str, endpoint_id: str | None) -> Json:
+    links.linked(amazon.state, account)
+    known = links.announced(amazon.state, account)
+    endpoint = known.get(endpoint_id or next(iter(known), ""))
+    if endpoint is None:
+        raise AskError("Alexa knows no such device. Discover first.")
+    return endpoint
+
+
+def _correlation() -> str:
+    return base64.b64encode(secrets.token_bytes(120)).decode()
+
+
+def _warning(wrong: list[str]) -> str:
+    return " Its answer breaks rules, see the wire." if wrong else ""
 
 
 def disable(amazon: Amazon, account: str) -> str:
     """The customer disables the skill: no directive tells the skill. LWA refuses to renew, the gateway answers 403."""
     link = links.linked(amazon.state, account)
-    link |= {"status": "disabled", "words": "The skill is disabled.", "endpoints": {}}
+    link |= {"status": "disabled", "words": "The skill is disabled.", "endpoints": {}, "deferred": {}}
     link |= {"access_token": None, "refresh_token": None}
     lwa.disable(amazon.state, account)
     return "The skill is disabled. Nobody tells the portal; it learns so from the gateway or from Login with Amazon."

@@ -32,6 +32,16 @@ async def offline(amazon: Amazon, away: bool) -> Json:
     return await _control(amazon, "offline", {"offline": away})
 
 
+async def power(amazon: Amazon, on: bool) -> Json:
+    """Somebody presses the machine's own switch."""
+    return await _control(amazon, "power", {"on": on})
+
+
+async def ring(amazon: Amazon) -> Json:
+    """Somebody rings."""
+    return await _control(amazon, "ring", {})
+
+
 async def watch(amazon: Amazon) -> None:
     """Looks at the device again and again, so that the page shows its level; until cancelled."""
     while True:

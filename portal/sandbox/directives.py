@@ -1,4 +1,4 @@
-"""The directives that Alexa sends (Alexa reference 1.1, 2.1, 4, 7.5). Pure: ids and tokens are arguments."""
+"""The directives that Alexa sends (Alexa reference 1.1, 2.1, 4, 7.5, 7.9). Pure: ids and tokens are arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ def accept_grant(token: str, message_id: str, code: str) -> Json:
 
 def report_state(token: str, message_id: str, correlation: str, endpoint: Json) -> Json:
     """Alexa ReportState, with the cookie of discovery echoed."""
-    header = _header("Alexa", "ReportState", message_id) | {"correlationToken": correlation}
+    return _about(endpoint, token, _header("Alexa", "ReportState", message_id) | {"correlationToken": correlation})
+
+
+def turn(token: str, message_id: str, correlation: str, endpoint: Json, on: bool) -> Json:
+    """Alexa.PowerController TurnOn or TurnOff."""
+    header = _header("Alexa.PowerController", "TurnOn" if on else "TurnOff", message_id)
+    return _about(endpoint, token, header | {"correlationToken": correlation})
+
+
+def _about(endpoint: Json, token: str, header: Json) -> Json:
     told = {"scope": _scope(token), "endpointId": endpoint["endpointId"], "cookie": endpoint.get("cookie", {})}
     return _directive(header, {}, told)
 

@@ -45,8 +45,9 @@ async def answer(request: web.Request, amazon: Amazon, region: str) -> web.Respo
         violations = shape_violations(message, "gateway")
         _refuse_malformed(violations)
         known = links.announced(amazon.state, account)
-        violations = checker.violations(message, known, "gateway")
-        status, body, words = 202, None, _take(amazon, account, message, against_announcement(message, known))
+        owed = links.owed(amazon.state, account, message)
+        violations = checker.violations(message, known, "gateway") + owed
+        status, body, words = 202, None, _take(amazon, account, message, against_announcement(message, known) + owed)
     except RefusedError as error:
         status, body, words = error.status, _exception(error), error.description
     took = round((time.monotonic() - started) * 1000)
@@ -145,9 +146,12 @@ def _take(amazon: Amazon, account: str, message: object, contradictions: list[st
         return "Accepted, but it does not fit what was announced; nothing was done with it."
     kind, payload = kind_of(message), message["event"]["payload"]
     if kind == "AddOrUpdateReport":
-        links.announce(amazon.state, account, payload["endpoints"], whole=False)
-    elif kind == "DeleteReport":
-        links.withdraw(amazon.state, account, [member["endpointId"] for member in payload["endpoints"]])
-    elif kind == "ChangeReport":
+        return links.announce(amazon.state, account, payload["endpoints"], whole=False)
+    if kind == "DeleteReport":
+        return links.withdraw(amazon.state, account, [member["endpointId"] for member in payload["endpoints"]])
+    links.hear(amazon.state, account, message)
+    if kind in links.LATER:
+        return links.answered(amazon.state, account, message)
+    if kind == "ChangeReport":
         dash.count(amazon, account, message)
     return ""

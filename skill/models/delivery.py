@@ -46,6 +46,11 @@ class AlexaGrant(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200, blank=True, help_text="Why it is not active, in words.")
     trouble = models.CharField(max_length=300, blank=True, help_text="What Login with Amazon said last, if it refused.")
+    other_regions = models.CharField(
+        max_length=300,
+        blank=True,
+        help_text="What they said when this region did not know the customer. Asked once a link.",
+    )
 
     objects = AlexaGrantManager()
 

@@ -116,12 +116,21 @@ function drawApp() {
   rows("endpoints", (link?.endpoints || []).map(endpointRow), link ? "No devices found." : "Link the account first.");
 }
 
-function endpointRow({ endpoint, missing }) {
+function endpointRow({ endpoint, missing, powerState, connectivity, rang_at: rangAt }) {
+  const has = (name) => endpoint.capabilities.some((member) => member.interface === name);
   const sensors = endpoint.capabilities.filter((member) => member.instance).map((member) => member.capabilityResources?.friendlyNames?.[0]?.value?.text || member.instance);
   const head = el("div", { className: "row-head" }, el("strong", { textContent: endpoint.friendlyName }));
   if (missing) head.append(el("span", { className: "pill", textContent: "not found again", data: { kind: "warn" } }));
   const told = el("small", { textContent: sensors.length ? `Supply: ${sensors.join(", ")}` : "No supply sensor" });
-  return el("li", {}, head, told, el("div", { className: "buttons" }, actionButton("Ask for its state", "ask", { endpoint: endpoint.endpointId })));
+  if (powerState) head.append(el("span", { className: "pill", textContent: powerState === "ON" ? "on" : "off", data: { kind: powerState === "ON" ? "good" : "quiet" } }));
+  if (connectivity === "UNREACHABLE") head.append(el("span", { className: "pill", textContent: "unreachable", data: { kind: "warn" } }));
+  const buttons = el("div", { className: "buttons" }, actionButton("Ask for its state", "ask", { endpoint: endpoint.endpointId }));
+  if (has("Alexa.PowerController")) {
+    for (const on of [true, false]) buttons.append(actionButton(on ? "Turn on" : "Turn off", "turn", { endpoint: endpoint.endpointId, on }));
+  }
+  const row = el("li", {}, head, told, buttons);
+  if (rangAt) row.append(el("small", { textContent: `Announced: somebody rang ${ago(rangAt)}.` }));
+  return row;
 }
 
 function actionButton(words, name, body) {
@@ -131,7 +140,7 @@ function actionButton(words, name, body) {
 }
 
 function drawDevice() {
-  const { reachable, level, offline, words, sequence } = state.device;
+  const { reachable, level, offline, words, sequence, on } = state.device;
   const known = typeof level === "number";
   pill("device-state", !reachable ? "bad" : offline ? "warn" : "good", !reachable ? "not running" : offline ? "offline" : "online");
   byId("level").textContent = known ? String(Math.round(level * 10) / 10) : "–";
@@ -147,6 +156,9 @@ function drawDevice() {
   byId("device-words").textContent = reachable ? deviceWords(sequence) : words || "";
   byId("offline").setAttribute("aria-pressed", String(Boolean(offline)));
   byId("offline").textContent = offline ? "Go online" : "Go offline";
+  byId("power").setAttribute("aria-pressed", String(Boolean(on)));
+  byId("power").textContent = on ? "Switch off" : "Switch on";
+  pill("power-state", on ? "good" : "quiet", on ? "on" : "off");
 }
 
 function deviceWords(sequence) {
@@ -239,6 +251,7 @@ function wireButtons() {
     button.addEventListener("click", () => busy(button, () => act(button.dataset.action, JSON.parse(button.dataset.body || "{}"))));
   }
   byId("offline").addEventListener("click", () => busy(byId("offline"), () => act("offline", { offline: !state.device.offline })));
+  byId("power").addEventListener("click", () => busy(byId("power"), () => act("power", { on: !state.device.on })));
   byId("link").addEventListener("click", () => busy(byId("link"), async () => {
     const told = await act("link");
     if (told.ok) location.assign(told.url);

@@ -142,8 +142,8 @@ _FILL = [
     """INSERT INTO devices_inventory (device_id, slot_id, value, measured_at, heard_at, epoch, sequence)
     SELECT g, %(slot)s, 50, now(), now(), 0, 1 FROM generate_series(%(first)s, %(last)s) g""",
     """INSERT INTO skill_alexagrant (id, user_id, region, state, generation, access_token, refresh_token, expires_at, code_hash,
-      accepted_at, reason, trouble)
-    SELECT g, g, 'NA', 'active', 1, %(token)s, %(token)s, now() + interval '1 day', '', now() - interval '1 day', '', ''
+      accepted_at, reason, trouble, other_regions)
+    SELECT g, g, 'NA', 'active', 1, %(token)s, %(token)s, now() + interval '1 day', '', now() - interval '1 day', '', '', ''
     FROM generate_series(%(first)s, %(last)s) g""",
 ]
 _ENDPOINTS = """INSERT INTO skill_endpoint (grant_id, device_id, endpoint_id, region, wanted, due_at, daily_at, version, changed, attempts,
@@ -154,7 +154,8 @@ _DUE = """UPDATE skill_endpoint AS e SET due_at = now() - interval '1 hour' + u.
   daily_at = now() - interval '1 hour', not_before = NULL
 FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS u(device, rank) WHERE e.device_id = u.device"""
 _USE = """
-INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, payload, status, attempts, created_at, last_code, last_text)
-SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', %(payload)s, 'pending', 0, now(), '', ''
+INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, correlation_token, payload, status, attempts, created_at,
+  last_code, last_text)
+SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', '', %(payload)s, 'pending', 0, now(), '', ''
 FROM skill_endpoint e, generate_series(1, %(each)s) ORDER BY e.id
 """

@@ -30,6 +30,8 @@ class FakePortal:
         self.weather: list[Callable[[web.Request], Awaitable[web.Response | None]]] = []
         self.known_epoch: int | None = None
         self.callers: set[str] = set()
+        self.shadow: dict[str, dict[str, Any]] = {"reported": {}, "delta": {}}
+        self.events: list[dict[str, Any]] = []
 
     async def readings(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -40,6 +42,20 @@ class FakePortal:
             return answer
         results = [self.keep(item) for item in items]
         return web.json_response({"results": results} if "readings" in body else results[0])
+
+    async def what_is_wished(self, _: web.Request) -> web.Response:
+        return web.json_response({"state": self.shadow, "version": 1})
+
+    async def what_it_is(self, request: web.Request) -> web.Response:
+        self.shadow["reported"] = (await request.json())["state"]["reported"]
+        self.shadow["delta"] = {}
+        return web.json_response({"state": self.shadow, "version": 2})
+
+    async def event(self, request: web.Request) -> web.Response:
+        if self.weather and (answer := await self.weather.pop(0)(request)):
+            return answer
+        self.events.append(await request.json())
+        return web.json_response({"status": "recorded"}, status=201)
 
     def keep(self, item: dict[str, Any]) -> dict[str, Any]:
         assert set(item) == {"slot", "sequence", "epoch", "value", "measured_at"}
@@ -139,6 +155,10 @@ def in_the_kitchen(folder: Path, story: Callable[[Kitchen], Awaitable[None]]) ->
         app = web.Application()
         app[PORTAL] = portal
         app.add_routes([web.post("/api/v1/readings", portal.readings), web.get("/api/v1/me", portal.me)])
+        app.add_routes(
+            [web.get("/api/v1/shadow", portal.what_is_wished), web.patch("/api/v1/shadow", portal.what_it_is)]
+        )
+        app.add_routes([web.post("/api/v1/events", portal.event)])
         runner = web.AppRunner(app, shutdown_timeout=1)
         await runner.setup()
         port = free_port()
@@ -394,3 +414,51 @@ def test_it_knows_nothing_of_the_portals_inside() -> None:
     code = "import sys, portal.machine; print([m for m in sys.modules if m.split('.')[0] in ('django', 'devices')])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+async def until(true: Callable[[], Any]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("never")
+
+
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.machine.WISHES_EVERY", 0.01)
+
+
+def test_it_says_whether_it_is_on_and_does_what_is_wished(tmp_path: Path, attentive: None) -> None:
+    async def story(kitchen: Kitchen) -> None:
+        await kitchen.plug_in()
+        shadow = kitchen.portal.shadow
+        await until(lambda: shadow["reported"] == {"powerState": "ON"})
+        shadow["delta"] = {"powerState": "OFF"}
+        await until(lambda: shadow["reported"] == {"powerState": "OFF"})
+        assert (await kitchen.state())["on"] is False
+        await kitchen.press("power", on=True)
+        await until(lambda: shadow["reported"] == {"powerState": "ON"})
+        await kitchen.press("power", on=False)
+        await kitchen.unplug()
+        await kitchen.plug_in()
+        assert (await kitchen.state())["on"] is False, "it remembers"
+        await kitchen.press("brew", cups=1)
+        await until(lambda: shadow["reported"] == {"powerState": "ON"})
+
+    in_the_kitchen(tmp_path, story)
+
+
+def test_a_press_of_the_bell_is_told_once_with_an_id_of_its_own(tmp_path: Path, attentive: None) -> None:
+    async def story(kitchen: Kitchen) -> None:
+        kitchen.portal.weather = []
+        await kitchen.plug_in()
+        await kitchen.settled()
+        kitchen.portal.weather = [answer(503)]
+        await kitchen.press("ring")
+        await kitchen.press("ring")
+        await until(lambda: len(kitchen.portal.events) == 2)
+        assert {event["type"] for event in kitchen.portal.events} == {"doorbell_press"}
+        assert len({event["id"] for event in kitchen.portal.events}) == 2
+
+    in_the_kitchen(tmp_path, story)

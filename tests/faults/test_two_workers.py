@@ -23,6 +23,7 @@ from devices.inventory import Measurement, record_reading
 from devices.models import Inventory
 from skill import linking
 from skill.models import Endpoint, Event
+from tests import oracle
 from tests.skill.amazon_far_side import Amazon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,9 +64,10 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
     from celery import current_app
 
     monkeypatch.setattr(current_app, "send_task", lambda *arguments, **options: None)
-    far_side = Amazon()
+    far_side = Amazon(oracle.about_event)
     yield far_side
     far_side.stop()
+    assert far_side.wrong == []
 
 
 @pytest.fixture

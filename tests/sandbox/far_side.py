@@ -79,6 +79,12 @@ def connectivity(value: str = "OK") -> dict:
     return told | {"timeOfSample": TIME, "uncertaintyInMilliseconds": 0}
 
 
+def power(value: str) -> dict:
+    """A power state."""
+    told = {"namespace": "Alexa.PowerController", "name": "powerState", "value": value}
+    return told | {"timeOfSample": TIME, "uncertaintyInMilliseconds": 0}
+
+
 def header(namespace: str, name: str, **more: str) -> dict:
     """An event header."""
     return {
@@ -118,6 +124,7 @@ class Portal:
         self.expires_in = 3600
         self.token_status = 200
         self.expired_once = False
+        self.defers = False
         self.sandbox: TestClient | None = None
 
     def application(self) -> web.Application:
@@ -126,7 +133,7 @@ class Portal:
         app.router.add_post("/skill/directive", self.directive)
         app.router.add_post("/sns/", self.sns)
         app.router.add_get("/state", self.machine)
-        app.router.add_post("/{verb:brew|refill|offline}", self.machine)
+        app.router.add_post("/{verb:brew|refill|offline|power|ring}", self.machine)
         return app
 
     async def token(self, request: web.Request) -> web.Response:
@@ -149,6 +156,8 @@ class Portal:
         if self.expired_once and name == "ReportState":
             self.expired_once = False
             return self._error(directive, "EXPIRED_AUTHORIZATION_CREDENTIAL")
+        if name in ("TurnOn", "TurnOff"):
+            return self._switch(directive)
         if name == "AcceptGrant":
             return await self._accept_grant(directive)
         if name == "Discover":
@@ -158,6 +167,15 @@ class Portal:
         endpoint = {"endpointId": directive["endpoint"]["endpointId"]}
         context = {"properties": [connectivity(), level(42)]}
         return {"context": context, "event": {"header": told, "endpoint": endpoint, "payload": {}}}
+
+    def _switch(self, directive: dict) -> dict:
+        told = {"correlationToken": directive["header"]["correlationToken"]}
+        if self.defers:
+            return {"event": {"header": header("Alexa", "DeferredResponse", **told), "payload": {}}}
+        state = power("ON" if directive["header"]["name"] == "TurnOn" else "OFF")
+        endpoint = {"endpointId": directive["endpoint"]["endpointId"]}
+        event = {"header": header("Alexa", "Response", **told), "endpoint": endpoint, "payload": {}}
+        return {"context": {"properties": [connectivity(), level(42), state]}, "event": event}
 
     def _error(self, directive: dict, kind: str) -> dict:
         told = header("Alexa", "ErrorResponse", correlationToken=directive["header"]["correlationToken"])

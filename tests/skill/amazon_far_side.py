@@ -14,7 +14,7 @@ class Amazon:
     """Login with Amazon and the event gateways. Records every event it accepted; `script` decides what it answers."""
 
     def __init__(self, judge: Callable[[Any], list[str]] = lambda event: []) -> None:
-        self.judge = judge
+        self.judge = judge  # for whoever is spoken to by other processes; what this process says is judged before (tests/conftest.py)
         self.events: list[dict[str, Any]] = []
         self.attempts: list[dict[str, Any]] = []
         self.wrong: list[str] = []  # what the oracles say about the events

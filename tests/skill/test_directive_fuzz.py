@@ -1,4 +1,4 @@
-"""Whatever stands in a directive: HTTP 200, an Alexa answer that both judges let pass (conftest.py), and nothing of anybody else's."""
+"""Whatever stands in a directive: HTTP 200, an Alexa answer that both judges let pass, and nothing of anybody else's."""
 
 import copy
 import json
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices import registry
+from devices import registry, shadow
+from skill import handlers, power
 from skill.models import AlexaGrant
-from tests.skill import oracle
+from tests import oracle
 from tests.skill.deeds import directive, reading, report_state
 
 pytestmark = pytest.mark.django_db
@@ -70,12 +72,34 @@ def mutated(document: Any, choose: random.Random, value: Any) -> Any:
 
 
 @pytest.fixture
+def crema(crema: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Everything that we serve can be asked of it; nobody waits long for it."""
+    monkeypatch.setattr(power, "WAIT", 0)
+    crema.capabilities = ["PowerController", "DoorbellEventSource"]
+    crema.save()
+    return crema
+
+
+@pytest.fixture
+def machine(machine: Any) -> Any:
+    """It has been heard from."""
+    type(machine).objects.filter(pk=machine.pk).update(last_seen_at=timezone.now())
+    shadow.update(machine, reported={"powerState": "OFF"})
+    return machine
+
+
+@pytest.fixture
 def bobs(bob: Any, crema: Any) -> Any:
     """What must never be told: Bob's machine, with a level of its own."""
     device, _, code = registry.register("BOBS-SECRET-1", crema)
     device = registry.claim(bob, "BOBS-SECRET-1", code)
     reading(device, 77.125, 1)
+    shadow.update(device, reported={"powerState": "OFF"})
     return device
+
+
+def is_untouched(bobs: Any) -> bool:
+    return "powerState" not in shadow.read(bobs).desired
 
 
 @fuzz
@@ -85,12 +109,17 @@ def test_any_json_at_all(ask: Any, document: Any) -> None:
 
 
 @fuzz
-@given(namespace=anything, name=anything, payload=anything, endpoint=anything, correlation=anything)
+@given(
+    title=st.sampled_from(sorted(handlers.HANDLERS)) | st.tuples(anything, anything),
+    payload=anything,
+    endpoint=anything,
+    correlation=anything,
+)
 def test_any_members_of_a_directive(
-    ask: Any, token: str, bobs: Any, namespace: Any, name: Any, payload: Any, endpoint: Any, correlation: Any
+    ask: Any, token: str, bobs: Any, title: Any, payload: Any, endpoint: Any, correlation: Any
 ) -> None:
     document = report_state(token, str(bobs.ownership))
-    document["directive"]["header"] |= {"namespace": namespace, "name": name, "correlationToken": correlation}
+    document["directive"]["header"] |= {"namespace": title[0], "name": title[1], "correlationToken": correlation}
     document["directive"] |= {"payload": payload, "endpoint": endpoint}
     assert ask(document)["event"]["header"]["name"] == "ErrorResponse"
 
@@ -99,11 +128,46 @@ def test_any_members_of_a_directive(
 @given(seed=st.integers(), value=scalars)
 def test_mutations_of_what_we_serve(ask: Any, token: str, machine: Any, bobs: Any, seed: int, value: Any) -> None:
     choose = random.Random(seed)
-    hers = [directive("Alexa.Discovery", "Discover", token), report_state(token, str(machine.ownership))]
+    hers = [
+        directive(namespace, name, token, endpoint and str(machine.ownership), correlationToken="c0rr")
+        for namespace, name, endpoint in [
+            ("Alexa.Discovery", "Discover", None),
+            ("Alexa", "ReportState", True),
+            ("Alexa.PowerController", "TurnOn", True),
+            ("Alexa.PowerController", "TurnOff", True),
+        ]
+    ]
     document = mutated(choose.choice(hers), choose, choose.choice([value, str(bobs.ownership)]))
     text = json.dumps(ask(document))
     assert "BOBS-SECRET-1" not in text
     assert "77.125" not in text
+    assert is_untouched(bobs)
+
+
+@pytest.mark.parametrize("title", sorted(handlers.HANDLERS))
+@pytest.mark.parametrize("bob_is", ["the endpoint", "the token of nobody"])
+def test_bobs_machine_is_never_hers(
+    ask: Any, token: str, machine: Any, bobs: Any, title: tuple[str, str], bob_is: str
+) -> None:
+    """Her token and his endpoint; his endpoint and a token of nobody."""
+    body = directive(
+        *title, token if bob_is == "the endpoint" else "nobodys", str(bobs.ownership), correlationToken="c"
+    )
+    text = json.dumps(ask(body))
+    assert "BOBS-SECRET-1" not in text
+    assert "77.125" not in text
+    assert is_untouched(bobs)
+
+
+@pytest.mark.parametrize("size", [5_000, 200_000, 300_000])
+def test_huge_fields(ask: Any, token: str, machine: Any, size: int) -> None:
+    for place in ("token", "correlationToken", "endpointId", "name"):
+        body = report_state(token, str(machine.ownership))
+        holder = body["directive"]["endpoint"] | body["directive"]["endpoint"]["scope"] | body["directive"]["header"]
+        text = json.dumps(body).replace(json.dumps(holder[place]), json.dumps("x" * size), 1)
+        answer = ask(text)
+        fits = place == "correlationToken" and size < 250_000
+        assert answer["event"]["header"]["name"] == ("StateReport" if fits else "ErrorResponse")
 
 
 @pytest.mark.skipif(not requests(), reason="Amazon's samples are not at hand (SHARED_DIR says where to look)")

@@ -29,8 +29,8 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def crema(crema: Any) -> Any:
-    """The machine can be switched, and rings when coffee is ready."""
-    crema.capabilities = ["PowerController", "DoorbellEventSource"]
+    """The machine can be switched."""
+    crema.capabilities = ["PowerController"]
     crema.save()
     return crema
 

@@ -7,19 +7,50 @@ import threading
 import time
 from typing import Any
 
+import celery
+import kombu.exceptions
 import pytest
 from django.db import OperationalError, connection, connections, transaction
+from django.db.models.functions import Now
 
-from skill import lwa, wire
+from skill import lwa, power, views, wire
 from skill.models import AlexaGrant
 from tests.skill.deeds import accept_grant, directive, error_of, report_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CREDENTIALS = {"INVALID_AUTHORIZATION_CREDENTIAL", "EXPIRED_AUTHORIZATION_CREDENTIAL"}
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 6, 8])
-@pytest.mark.parametrize("name", ["Discover", "ReportState", "AcceptGrant"])
+@pytest.fixture
+def machine(machine: Any, crema: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """It can be switched, and does not obey."""
+    monkeypatch.setattr(power, "WAIT", 0.05)
+    crema.capabilities = ["PowerController"]
+    crema.save()
+    type(machine).objects.update(last_seen_at=Now())
+    return machine
+
+
+DIRECTIVES = ["Discover", "ReportState", "AcceptGrant", "TurnOn", "TurnOff"]
+
+
+def body_of(name: str, token: str, machine: Any) -> Any:
+    switched = str(machine.ownership)
+    bodies = {
+        "Discover": directive("Alexa.Discovery", "Discover", token),
+        "ReportState": report_state(token, switched),
+        "AcceptGrant": accept_grant(token),
+        "TurnOn": directive("Alexa.PowerController", "TurnOn", token, switched, correlationToken="c"),
+        "TurnOff": directive("Alexa.PowerController", "TurnOff", token, switched, correlationToken="c"),
+    }
+    return bodies[name]
+
+
+def expect_our_own_trouble(name: str, answer: Any) -> None:
+    assert error_of(answer) == ("ACCEPT_GRANT_FAILED" if name == "AcceptGrant" else "INTERNAL_ERROR")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16])
+@pytest.mark.parametrize("name", DIRECTIVES)
 def test_a_database_that_goes_away_in_the_middle(
     ask: Any, token: str, machine: Any, amazon: Any, name: str, after: int
 ) -> None:
@@ -32,18 +63,62 @@ def test_a_database_that_goes_away_in_the_middle(
             raise OperationalError("the database is gone")
         return execute(sql, params, many, context)
 
-    bodies = {
-        "Discover": directive("Alexa.Discovery", "Discover", token),
-        "ReportState": report_state(token, str(machine.ownership)),
-        "AcceptGrant": accept_grant(token),
-    }
     with connection.execute_wrapper(broken):
-        answer = ask(bodies[name])
-    if answer["event"]["header"]["name"] == "ErrorResponse":
-        assert error_of(answer) == ("ACCEPT_GRANT_FAILED" if name == "AcceptGrant" else "INTERNAL_ERROR")
+        answer = ask(body_of(name, token, machine))
+    gone = left[0] < 0
+    if answer["event"]["header"]["name"] == "ErrorResponse" and (gone or "Turn" not in name):
+        expect_our_own_trouble(name, answer)
     if name == "AcceptGrant":
         told = answer["event"]["header"]["name"] == "AcceptGrant.Response"
         assert AlexaGrant.objects.filter(state="active").exists() == told, "success without stored tokens"
+
+
+@pytest.mark.parametrize("name", DIRECTIVES)
+def test_a_database_that_hangs(
+    ask: Any, token: str, machine: Any, amazon: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody alters the tables that everybody needs, and PostgreSQL lets us wait: the answer comes in time all the same."""
+    monkeypatch.setattr(views, "ANSWER_SECONDS", 0.3)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE devices_device, skill_alexagrant IN ACCESS EXCLUSIVE MODE")
+            held.set()
+            done.wait(10)
+        connections.close_all()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(5)
+    started = time.monotonic()
+    try:
+        expect_our_own_trouble(name, ask(body_of(name, token, machine)))
+        assert time.monotonic() - started < 3
+    finally:
+        done.set()
+        holder.join()
+        connection.close()
+
+
+@pytest.mark.parametrize("name", DIRECTIVES)
+def test_a_broker_that_is_gone(
+    ask: Any, token: str, machine: Any, amazon: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: Any, **options: Any) -> None:
+        raise kombu.exceptions.OperationalError("no broker")
+
+    monkeypatch.setattr(celery.current_app, "send_task", gone)
+    answer = ask(body_of(name, token, machine))
+    fine = {
+        "Discover": "Discover.Response",
+        "ReportState": "StateReport",
+        "AcceptGrant": "AcceptGrant.Response",
+        "TurnOn": "ErrorResponse",  # not linked: it does not obey, and there is no way to answer later
+        "TurnOff": "ErrorResponse",
+    }
+    assert answer["event"]["header"]["name"] == fine[name]
+    assert answer["event"]["payload"].get("type") in (None, "ENDPOINT_UNREACHABLE")
 
 
 def test_login_with_amazon_that_never_answers(ask: Any, token: str, amazon: Any, monkeypatch: Any) -> None:

@@ -49,6 +49,7 @@ def _model() -> DeviceModel:
             "manufacturer": "Nordkap Home",
             "description": "Espresso machine by Nordkap Home, connected by Wi-Fi",
             "display_category": "COFFEE_MAKER",
+            "capabilities": ["PowerController", "DoorbellEventSource"],
         },
     )
     slot, _ = model.slots.get_or_create(

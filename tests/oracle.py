@@ -1,5 +1,6 @@
-"""Two judges of every message that the skill emits: Amazon's JSON schema where it covers (alexa reference 0; the file is not ours to
-publish and may be absent), and the checker of our own sandbox, which covers the rest."""
+"""Two judges of every message that the skill emits in the whole suite: Amazon's JSON schema where it covers (alexa reference 0; the
+file is not ours to publish and may be absent), and the checker of our own sandbox, which covers the rest and holds each message
+against what was announced before."""
 
 import copy
 import functools
@@ -13,6 +14,7 @@ from django.conf import settings
 from jsonschema import Draft4Validator
 
 from portal.sandbox import checker
+from portal.sandbox.checker.announced import against_announcement
 from skill import handlers
 from skill.alexa import messages
 from skill.alexa.errors import InvalidDirective
@@ -24,7 +26,7 @@ UNKNOWN_SENSORS = {"Alexa.InventoryUsageSensor", "Alexa.InventoryLevelUsageSenso
 
 def shared_dir() -> Path:
     """Where Amazon's schema and samples are."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
+    beside = Path(__file__).resolve().parents[2] / "shared"
     return Path(os.environ.get("SHARED_DIR") or getattr(settings, "SHARED_DIR", "") or beside)
 
 
@@ -38,6 +40,36 @@ def schema() -> Draft4Validator | None:
 def needs_schema() -> None:
     if schema() is None:
         pytest.skip(f"Amazon's schema is not in {shared_dir()}/reference (SHARED_DIR says where to look)")
+
+
+class Court:
+    """The judges of one test, who remember what Alexa was told of."""
+
+    def __init__(self) -> None:
+        self.announced: dict[str, dict[str, Any]] = {}
+        self.wrong: list[str] = []
+
+    def hear_event(self, event: Any) -> None:
+        """Something that goes to the event gateway."""
+        self.wrong += about_event(event) + self._contradictions(event)
+        self._remember(event)
+
+    def hear_answer(self, document: Any, answer: Any) -> None:
+        """A synchronous answer."""
+        self.wrong += about_answer(document, answer) + self._contradictions(answer)
+        self._remember(answer)
+
+    def _contradictions(self, message: Any) -> list[str]:
+        """Of an endpoint that was announced in this test. A property that the device never said is rightly missing."""
+        if message["event"].get("endpoint", {}).get("endpointId") not in self.announced:
+            return []
+        found = against_announcement(message, self.announced)
+        return [violation for violation in found if "is retrievable but missing" not in violation]
+
+    def _remember(self, message: Any) -> None:
+        for endpoint in message["event"]["payload"].get("endpoints", []):
+            if "capabilities" in endpoint:
+                self.announced[endpoint["endpointId"]] = endpoint
 
 
 def about_event(event: Any) -> list[str]:
@@ -56,7 +88,7 @@ def _is_served(document: Any) -> bool:
         directive = messages.parse(document)
     except InvalidDirective:
         return False
-    about_endpoint = directive.name == "ReportState"
+    about_endpoint = directive.name in ("ReportState", "TurnOn", "TurnOff")
     if about_endpoint and not directive.correlation_token:
         return False
     fits = (
