@@ -30,6 +30,8 @@ def test_the_loop(house: House, alice: Browser) -> None:
     link(house, alice)
     machine_is_discovered(house)
     each_reading_reaches_the_gateway_within_two_seconds(house)
+    alexa_switches_it_off_and_on(house)
+    a_ring_is_announced_within_three_seconds(house)
     the_daily_report_comes_at_rest(house)
     three_low_reports_make_an_order(house)
     the_customer_sees_the_order(house, alice)
@@ -87,6 +89,23 @@ def each_reading_reaches_the_gateway_within_two_seconds(house: House) -> None:
         told = house.act("brew", cups=2)["device"]["level"]
         until(lambda before=before: len(house.reports()) > before, 2, "the report of a brew")
         assert level(house.reports()[-1]) == told
+
+
+def alexa_switches_it_off_and_on(house: House) -> None:
+    for on in (False, True):
+        told = house.act("turn", on=on)["words"]
+        assert f"is {'on' if on else 'off'}: " in told, "the machine obeys while Alexa waits"
+        assert house.state()["links"]["household"]["endpoints"][0]["powerState"] == ("ON" if on else "OFF")
+
+
+def a_ring_is_announced_within_three_seconds(house: House) -> None:
+    house.act("ring")
+    rung = [("DoorbellPress", 202)]
+    until(
+        lambda: [(e["kind"], e["status"]) for e in house.state()["wire"] if e["kind"] == "DoorbellPress"] == rung,
+        3,
+        "the bell",
+    )
 
 
 def the_daily_report_comes_at_rest(house: House) -> None:

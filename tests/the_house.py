@@ -14,8 +14,6 @@ from typing import Any
 
 import requests
 
-from tests import oracle
-
 ROOT = Path(__file__).resolve().parent.parent
 ALICE = ("alice@example.com", "coffee-please")
 STAFF = ("staff@example.com", "support-please")
@@ -104,6 +102,8 @@ class House:
 
     def violations(self) -> list[str]:
         """What the sandbox's oracle and Amazon's schema say about all that was said to Amazon."""
+        from tests import oracle  # needs Django's settings, which a house does not
+
         wire = self.state()["wire"]
         found = [f"{entry['kind']}: {violation}" for entry in wire for violation in entry["violations"]]
         said = [entry["request"] for entry in wire if entry["group"] == "event"]

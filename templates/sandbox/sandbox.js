@@ -126,11 +126,11 @@ function endpointRow({ endpoint, missing, powerState, connectivity, rang_at: ran
   if (connectivity === "UNREACHABLE") head.append(el("span", { className: "pill", textContent: "unreachable", data: { kind: "warn" } }));
   const buttons = el("div", { className: "buttons" }, actionButton("Ask for its state", "ask", { endpoint: endpoint.endpointId }));
   if (has("Alexa.PowerController")) {
-    for (const on of [true, false]) buttons.append(actionButton(on ? "Turn on" : "Turn off", "turn", { endpoint: endpoint.endpointId, on }));
+    const on = powerState !== "ON";
+    buttons.append(actionButton(on ? "Turn on" : "Turn off", "turn", { endpoint: endpoint.endpointId, on }));
   }
-  const row = el("li", {}, head, told, buttons);
-  if (rangAt) row.append(el("small", { textContent: `Announced: somebody rang ${ago(rangAt)}.` }));
-  return row;
+  if (rangAt) told.append(` · Announced: somebody rang ${ago(rangAt)}`);
+  return el("li", {}, head, told, buttons);
 }
 
 function actionButton(words, name, body) {
@@ -156,7 +156,6 @@ function drawDevice() {
   byId("device-words").textContent = reachable ? deviceWords(sequence) : words || "";
   byId("offline").setAttribute("aria-pressed", String(Boolean(offline)));
   byId("offline").textContent = offline ? "Go online" : "Go offline";
-  byId("power").setAttribute("aria-pressed", String(Boolean(on)));
   byId("power").textContent = on ? "Switch off" : "Switch on";
   pill("power-state", on ? "good" : "quiet", on ? "on" : "off");
 }

@@ -88,9 +88,12 @@ function wordsOf(entry) {
   return [gist(entry), words, took].filter(Boolean).join(" · ");
 }
 
-// The one thing that a person looks for in a message: which levels it tells.
+// The one thing that a person looks for in a message: which levels it tells, or that the answer is no, or not yet.
 function gist(entry) {
   const body = (entry.group === "directive" ? entry.answer : entry.request) || {};
+  const name = body.event?.header?.name;
+  if (name === "DeferredResponse") return "deferred: the answer follows";
+  if (name === "ErrorResponse" && entry.group === "directive") return String(body.event.payload?.type);
   const change = body.event?.payload?.change?.properties || body.context?.properties || [];
   if (!Array.isArray(change)) return "";
   return change.map((property) => {

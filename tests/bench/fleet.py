@@ -156,6 +156,7 @@ FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS u(device, rank) WHERE e.device
 _USE = """
 INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, correlation_token, payload, status, attempts, created_at,
   last_code, last_text)
-SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', '', %(payload)s, 'pending', 0, now(), '', ''
+SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', '', %(payload)s, 'pending', 0, now(),
+  '', ''
 FROM skill_endpoint e, generate_series(1, %(each)s) ORDER BY e.id
 """

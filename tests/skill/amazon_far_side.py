@@ -110,6 +110,8 @@ class Amazon:
         if answer is None and event["_token"] not in self.valid:
             answer = (401, "INVALID_ACCESS_TOKEN_EXCEPTION")
         if answer is not None:
+            if len(answer) == 3:  # status and a body of any kind
+                return web.Response(status=answer[0], text=answer[1])
             status, code = answer
             body = {
                 "header": {"namespace": "System", "name": "Exception", "messageId": "1"},
