@@ -183,6 +183,7 @@ def test_it_says_what_is_left_when_plugged_in_and_with_each_cup(tmp_path: Path) 
             "level": 90.0,
             "sequence": 3,
             "offline": False,
+            "on": True,
             "buffered": 0,
             "last_answer": "",
         }
