@@ -65,9 +65,7 @@ class Unit:
     last_seen_at: datetime | None
     make: Make
     levels: list[Level]
-    stated: dict[str, Any] = field(
-        default_factory=dict
-    )  # what it says of itself besides levels, by the property's name
+    stated: dict[str, Any] = field(default_factory=dict)  # of itself, besides levels, by the property's name
     stated_at: datetime | None = None
 
 

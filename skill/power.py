@@ -5,6 +5,7 @@ comes by, so that each of the two sees the other, whichever is first. A wish tha
 that comes back at night does not switch itself on.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,6 +23,7 @@ from skill import doorbell, outbox
 from skill.alexa.errors import EndpointUnreachable, InvalidDirective, NotProvisioned
 from skill.models import Endpoint, Event
 
+log = logging.getLogger(__name__)
 INTERFACE = "Alexa.PowerController"
 WAIT = 3.0  # seconds; Alexa waits 8, on the whole way
 LOOK_EVERY = 0.1
@@ -123,9 +125,22 @@ def confirmed(device_ids: list[int]) -> None:
 
 
 def give_up() -> int:
-    """Answer for the devices that have not confirmed in time, and withdraw what was wished. How many. Idempotent; many may run."""
+    """Answer for the devices that have not confirmed in time, and withdraw what was wished. How many. Idempotent; many may run.
+
+    Raises only what says that the database is gone: one row that is odd must not stop the delivery of the others.
+    """
     late = _waiting().filter(expires_at__lte=Now()).select_related("endpoint__device").order_by("pk")
-    return sum(_give_up(event) for event in late[:AT_ONCE])
+    return sum(_give_up_or_log(event) for event in late[:AT_ONCE])
+
+
+def _give_up_or_log(event: Event) -> int:
+    try:
+        return _give_up(event)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("event %d cannot be given up", event.pk)
+        return 0
 
 
 @transaction.atomic

@@ -15,4 +15,7 @@ class Migration(migrations.Migration):
             name='reported_at',
             field=models.DateTimeField(blank=True, null=True),
         ),
+        migrations.RunSQL(
+            "UPDATE devices_shadow SET reported_at = changed_at WHERE reported <> '{}'", migrations.RunSQL.noop
+        ),
     ]

@@ -173,6 +173,16 @@ def test_a_machine_that_never_does_it(ask: Any, token: str, machine: Any, linked
     assert amazon.named("Response") == [], "answered once, whatever comes later"
 
 
+def test_an_odd_row_stops_nobody(ask: Any, token: str, machine: Any, linked: Any, amazon: Any) -> None:
+    for number in range(2):
+        ask(turn("TurnOn", token, machine, correlationToken=f"c{number}"))
+    Event.objects.filter(correlation_token="c0").update(payload={})
+    Event.objects.update(expires_at=Now() - timedelta(seconds=1))
+    tasks.deliver()
+    deliver_all()
+    assert [event["event"]["header"]["correlationToken"] for event in amazon.named("ErrorResponse")] == ["c1"]
+
+
 def test_giving_up_on_an_older_directive_leaves_a_younger_wish(
     ask: Any, token: str, machine: Any, linked: Any, amazon: Any
 ) -> None:
