@@ -1,5 +1,6 @@
 """Announcements to many: spread, a customer's devices together, and never in the way of one that was renamed just now."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from devices import registry
-from devices.models import Device
+from devices import catalogue, registry
+from devices.catalogue import Description
+from devices.models import Device, Marketplace
 from devices.signals import endpoint_changed
 from skill.models import Endpoint
+from tests.devices.products import BEANS, CREMA, SHOPS
+from tests.skill.deeds import deliver_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,3 +38,31 @@ def test_one_model_published_to_many_is_spread(
     Endpoint.objects.update(due_at=far)
     registry.rename(machine, "Kitchen espresso")
     assert Endpoint.objects.get(device=machine).due_at <= timezone.now()
+
+
+def test_what_is_published_is_announced_to_whoever_has_one(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:
+    """A switch, another slot, and the replenishment ID that Amazon gave at last: one AddOrUpdateReport with all of it."""
+    for code, locale in SHOPS.items():
+        Marketplace.objects.get_or_create(code=code, defaults={"name": code, "locale": locale})
+    filters = replace(
+        BEANS, slot_id="filter", instance="Filter.Water", test_replenishment_id="arn:test:filter",
+        live_replenishment_id="", products=BEANS.products[:1],
+    )  # fmt: skip
+    draft = catalogue.open_draft(crema)
+    seen = Description.from_json(draft.snapshot).digest()
+    whole = replace(CREMA, capabilities=("PowerController",), slots=(BEANS, filters))
+    catalogue.publish(catalogue.save_draft(draft, whole, seen), "The second sensor, and a switch.")
+    deliver_all()
+    (report,) = amazon.named("AddOrUpdateReport")
+    (described,) = report["event"]["payload"]["endpoints"]
+    ids = {
+        each.get("instance", each["interface"]): each.get("configuration", {}).get("replenishment", {}).get("value")
+        for each in described["capabilities"]
+    }
+    assert ids == {
+        "Alexa": None,
+        "Alexa.EndpointHealth": None,
+        "Alexa.PowerController": None,
+        "Beans.Hopper": "arn:test:beans",
+        "Filter.Water": "arn:test:filter",
+    }
