@@ -1,17 +1,24 @@
 """Announcements to many: spread, a customer's devices together, and never in the way of one that was renamed just now."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 
 from devices import catalogue, registry
 from devices.catalogue import Description
 from devices.models import Device, Marketplace
 from devices.signals import endpoint_changed
+from skill import linking, outbox
+from skill.alexa import discovery
 from skill.models import Endpoint
 from tests.devices.products import BEANS, CREMA, SHOPS
 from tests.skill.deeds import deliver_all
@@ -66,3 +73,31 @@ def test_what_is_published_is_announced_to_whoever_has_one(linked: Any, machine:
         "Beans.Hopper": "arn:test:beans",
         "Filter.Water": "arn:test:filter",
     }
+
+
+def test_sixty_one_deletions_are_three_reports(linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any) -> None:
+    """Larger ones were seen to fail."""
+    Device.objects.bulk_create(
+        Device(
+            serial_number=f"M-{number:04d}", device_model=crema, owner=alice, name=f"Machine {number}",
+            ownership=uuid4(), claimed_at=timezone.now(), key_hash="", claim_code_hash="",
+        )
+        for number in range(60)
+    )  # fmt: skip
+    outbox.introduce(linked, Device.objects.all())
+    deliver_all()
+    linking.unlink(alice)
+    deliver_all()
+    sizes = [len(report["event"]["payload"]["endpoints"]) for report in amazon.named("DeleteReport")]
+    assert sorted(sizes) == [1, 30, 30]
+
+
+@effort(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 300_000), max_size=400))
+def test_no_announcement_is_larger_than_amazon_takes(sizes: list[int]) -> None:
+    """300 endpoints and 256 KB, nothing left out, nothing twice, in order; one that alone is too large goes alone."""
+    endpoints = [{"endpointId": str(number), "x": "é" * (size // 6)} for number, size in enumerate(sizes)]
+    groups = discovery.batches(endpoints)
+    assert [endpoint for group in groups for endpoint in group] == endpoints
+    assert all(0 < len(group) <= 300 for group in groups)
+    assert all(len(group) == 1 or len(json.dumps(group).encode()) <= 256 * 1024 - 4096 for group in groups)
