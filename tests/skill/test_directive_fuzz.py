@@ -129,13 +129,12 @@ def test_any_members_of_a_directive(
 def test_mutations_of_what_we_serve(ask: Any, token: str, machine: Any, bobs: Any, seed: int, value: Any) -> None:
     choose = random.Random(seed)
     hers = [
-        directive(namespace, name, token, endpoint and str(machine.ownership), correlationToken="c0rr")
-        for namespace, name, endpoint in [
-            ("Alexa.Discovery", "Discover", None),
-            ("Alexa", "ReportState", True),
-            ("Alexa.PowerController", "TurnOn", True),
-            ("Alexa.PowerController", "TurnOff", True),
-        ]
+        directive("Alexa.Discovery", "Discover", token),
+        report_state(token, str(machine.ownership)),
+        *(
+            directive("Alexa.PowerController", name, token, str(machine.ownership), correlationToken="c0rr")
+            for name in ("TurnOn", "TurnOff")
+        ),
     ]
     document = mutated(choose.choice(hers), choose, choose.choice([value, str(bobs.ownership)]))
     text = json.dumps(ask(document))
