@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from django.core.cache import cache
+from django.test import Client
 from django.utils import timezone
 
 from skill.models import AlexaGrant, Application, LinkingAttempt
@@ -104,6 +105,17 @@ def test_another_customers_attempt_is_not_shown(client: Any, alexa: Any, alice: 
     client.post(authorize(), hidden(page_of(client.get(authorize()))))
     client.force_login(bob)
     assert "did not succeed" not in page_of(client.get("/alexa/")).text
+
+
+def test_a_consent_page_that_was_open_too_long_leads_back_to_itself(alexa: Any, alice: Any) -> None:  # noqa: F811
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice)
+    answer = browser.post(authorize(), {"allow": "Allow"})
+    page = page_of(answer)
+    assert answer.status_code == 403
+    assert "nothing was linked" in page.text
+    assert authorize() in [e.attributes.get("href") for e in page.all("a")]
+    assert faults(page) == []
 
 
 def test_no_page_on_the_way_needs_a_script(client: Any, alexa: Any, alice: Any) -> None:  # noqa: F811
