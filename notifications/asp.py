@@ -157,3 +157,32 @@ def from_json(document: Mapping[str, Any]) -> Event:
     return Event(
         **{**document, "time": datetime.fromisoformat(time) if time else None, "errors": tuple(document["errors"])}
     )
+
+
+def endpoint_in(document: Any) -> str:
+    """The first endpoint ID in an answer of Amazon's, wherever it stands: after an association it may be a new one."""
+    return next((text for text in _texts(document) if _ENDPOINT.fullmatch(text)), "")
+
+
+def serial_in(document: Any) -> str:
+    """An endpoint's serial number, as text or as {"value": {"text": …}}."""
+    for holder in _objects(document):
+        found = holder.get("serialNumber")
+        inner = found.get("value", found) if isinstance(found, dict) else found
+        text = inner.get("text") if isinstance(inner, dict) else inner
+        if isinstance(text, str) and text:
+            return _plain(text)[:255]
+    return ""
+
+
+def units_in(document: Any) -> set[str]:
+    """The units that an endpoint is associated with."""
+    holders = (_list(holder.get("associatedUnits")) for holder in _objects(document))
+    return {_plain(unit.get("id")) for units in holders for unit in units if isinstance(unit, dict)} - {""}
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(inner)

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Q
 
 from notifications import properties
-from notifications.models import Message, Topic
+from notifications.models import Message, PropertyOperation, Topic
 
 HISTORY = timedelta(days=60)
 SILENT_FACTOR = 3  # times the longest silence that was usual
@@ -70,6 +70,13 @@ def silent() -> list[str]:
 def failing_automations() -> list[str]:
     """Automations of Smart Properties whose newest run failed."""
     return properties.failing_automations()
+
+
+def refused_operations() -> list[str]:
+    """What Smart Properties refuses to do for us, or has not done after five attempts."""
+    failing = Q(state=PropertyOperation.State.FAILED) | Q(due_at__isnull=False, attempts__gte=5)
+    rows = PropertyOperation.objects.filter(failing).order_by("pk")[:20]
+    return [f"{row}: {row.reason} ({row.attempts} attempts)" for row in rows]
 
 
 def skill_failures() -> list[str]:

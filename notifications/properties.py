@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Count, Max
 from django.db.models.functions import Now
 
-from notifications import asp
+from notifications import asp, operations
 from notifications.models import Message, PropertyEvent
 
 TWINS = "Another event with the ID {} says otherwise; neither counts."
@@ -22,7 +22,9 @@ FROM (SELECT DISTINCT hashtext(name) AS number FROM unnest(%s::text[]) AS name O
 
 
 def keep(pairs: Sequence[tuple[Message, asp.Event]]) -> set[str]:
-    """Store what each message says, unless it is known; twice changes nothing. The IDs of those events that contradict each other.
+    """Store what each message says, unless it is known, and do what follows from it; twice changes nothing.
+
+    The IDs of those events that contradict each other.
 
     In a transaction, until whose end it holds the IDs.
     """
@@ -32,7 +34,9 @@ def keep(pairs: Sequence[tuple[Message, asp.Event]]) -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [list(names)])
     PropertyEvent.objects.bulk_create([_row(message, event) for message, event in pairs], ignore_conflicts=True)
-    return _judge_twins(names)
+    contradicted = _judge_twins(names)
+    operations.hear(event for _, event in pairs)
+    return contradicted
 
 
 def _row(message: Message, event: asp.Event) -> PropertyEvent:

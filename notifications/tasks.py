@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models.functions import Now
 
-from notifications import doorbell, processing, provision, retention
+from notifications import doorbell, operating, processing, provision, retention
 from notifications.models import DrsRegistration, Order, Topic
 
 SLICE = 30.0  # seconds; then let others have the worker
@@ -23,6 +23,17 @@ def process() -> int:
             doorbell.ring()
             break
     return processed
+
+
+@shared_task(name="notifications.operate", ignore_result=True)
+def operate() -> int:
+    """Ask Smart Properties for what is due, one after the other, and return how many that were; workers share the work."""
+    end, asked = time.monotonic() + SLICE, 0
+    while operating.operate_next():
+        asked += 1
+        if time.monotonic() > end:
+            break
+    return asked
 
 
 @shared_task(name="notifications.find_devices", ignore_result=True)

@@ -42,6 +42,7 @@ CONDITIONS = (
     Condition("sns-drift", "A topic at AWS is not as it should be", notifications.health.drift),
     Condition("asp-automation", "An automation failed", notifications.health.failing_automations),
     Condition("asp-skill", "A skill fails too often", notifications.health.skill_failures),
+    Condition("asp-operation", "Smart Properties refuses what we ask", notifications.health.refused_operations),
     Condition("alexa-parked", "Events that Alexa refused", skill.health.parked_events),
     Condition("alexa-refused", "Reports that Alexa refused", skill.health.refused_reports),
     Condition("alexa-coverage", "Too few levels were reported within a day", skill.health.coverage_below_goal),

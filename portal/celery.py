@@ -22,6 +22,7 @@ def _app() -> Celery:
     app.conf.beat_schedule = {
         "deliver": _knock("skill.deliver", settings.DELIVERY_SWEEP),
         "process notifications": _knock("notifications.process", 10),
+        "ask Smart Properties": _knock("notifications.operate", 5),
         "find the devices of orders": _knock("notifications.find_devices", 60),
         "compare topics with AWS": _knock("notifications.check_drift", 86400),
         "forget old messages": _knock("notifications.tidy", 3600),

@@ -33,6 +33,7 @@ ROOMS: dict[str, list[tuple[str, str, str]]] = {  # title → (words, icon, app_
         ("Notifications", "notifications", "notifications_notification"),
         ("Registrations", "how_to_reg", "notifications_drsregistration"),
         ("Smart Properties", "apartment", "notifications_propertyevent"),
+        ("Units and roles", "meeting_room", "notifications_propertyoperation"),
         ("Topics", "campaign", "notifications_topic"),
     ],
     "On call": [("Alarms", "alarm", "portal_alarm")],

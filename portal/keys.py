@@ -18,7 +18,7 @@ def generated(data_dir: Path) -> dict[str, str]:
     try:
         if not path.exists():
             _make(path)
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return _whole(path, dict(json.loads(path.read_text(encoding="utf-8"))))
     except OSError as error:
         raise KeysUnreadable(
             f"The data folder {data_dir} cannot be used: {error.strerror}. Name another with DATA_DIR=…."
@@ -27,16 +27,35 @@ def generated(data_dir: Path) -> dict[str, str]:
         raise KeysUnreadable(f"{path} is damaged: `make clean` begins anew with new keys and new data.") from error
 
 
+def _whole(path: Path, known: dict[str, str]) -> dict[str, str]:
+    """With the keys that a folder of an earlier version lacks."""
+    if set(NAMES) <= set(known):
+        return known
+    with locks.alone(path.with_name("secrets.lock")):
+        known = _fresh() | json.loads(path.read_text(encoding="utf-8"))
+        _write(path, known)
+    return known
+
+
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locks.alone(path.with_name("secrets.lock")):
-        if path.exists():
-            return  # somebody else was quicker
-        scratch = path.with_name("secrets.new")
-        scratch.unlink(missing_ok=True)
-        scratch.touch(mode=0o600)
-        scratch.write_text(json.dumps(_fresh(), indent=1), encoding="utf-8")
-        os.replace(scratch, path)
+        if not path.exists():  # else somebody else was quicker
+            _write(path, _fresh())
+
+
+def _write(path: Path, made: dict[str, str]) -> None:
+    scratch = path.with_name("secrets.new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600)
+    scratch.write_text(json.dumps(made, indent=1), encoding="utf-8")
+    os.replace(scratch, path)
+
+
+NAMES = (
+    "SECRET_KEY", "TOKEN_KEYS", "COURIER_SECRET", "ALEXA_CLIENT_ID", "ALEXA_CLIENT_SECRET", "ASP_REFRESH_TOKEN",
+    "LINK_CLIENT_ID", "LINK_CLIENT_SECRET", "DEVICE_KEY",
+)  # fmt: skip
 
 
 def _fresh() -> dict[str, str]:
@@ -48,6 +67,7 @@ def _fresh() -> dict[str, str]:
         "COURIER_SECRET": secrets.token_urlsafe(32),
         "ALEXA_CLIENT_ID": "amzn1.application-oa2-client." + secrets.token_hex(16),
         "ALEXA_CLIENT_SECRET": secrets.token_hex(32),
+        "ASP_REFRESH_TOKEN": "Atzr|" + secrets.token_urlsafe(96),
         "LINK_CLIENT_ID": "alexa-sandbox",
         "LINK_CLIENT_SECRET": secrets.token_urlsafe(96),
         "DEVICE_KEY": secrets.token_urlsafe(32),

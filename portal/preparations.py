@@ -112,6 +112,7 @@ def environment(data_dir: Path, ports: dict[str, int]) -> dict[str, str]:
         "LINK_CLIENT_SECRET": made["LINK_CLIENT_SECRET"],
         "LWA_CLIENT_ID": os.environ.get("ALEXA_CLIENT_ID") or made["ALEXA_CLIENT_ID"],
         "LWA_CLIENT_SECRET": os.environ.get("ALEXA_CLIENT_SECRET") or made["ALEXA_CLIENT_SECRET"],
+        "HOTEL_REFRESH_TOKEN": os.environ.get("ASP_REFRESH_TOKEN") or made["ASP_REFRESH_TOKEN"],
         "COURIER_SECRET": os.environ.get("COURIER_SECRET") or made["COURIER_SECRET"],
         "DEVICE_KEY": made["DEVICE_KEY"],
         "SNS_TOPIC_ARN": _first(

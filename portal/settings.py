@@ -242,6 +242,14 @@ SNS_MANAGED = _flag("SNS_MANAGED")  # the topics were set up by manage.py sns_se
 DRS_CLIENT_IDS = _list("DRS_CLIENT_IDS")  # Login with Amazon clients of Dash apps; empty: any
 SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
+# --- Smart Properties: the API of Amazon's for hotels and offices (Event Messenger, endpoints, roles) -------------------------
+ASP_API_URL = _text("ASP_API_URL", _sandbox or "https://api.amazonalexa.com")  # api.eu.… and api.fe.… elsewhere
+ASP_EVENTS_URL = _text("ASP_EVENTS_URL", _sandbox or "https://api.amazonalexa.com")  # events: one address everywhere
+ASP_PROFILE_URL = _text("ASP_PROFILE_URL", f"{_sandbox or 'https://api.amazon.com'}/user/profile")
+ASP_CLIENT_ID = _text("ASP_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID", ""))
+ASP_CLIENT_SECRET = _text("ASP_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET", ""))
+ASP_REFRESH_TOKEN = _text("ASP_REFRESH_TOKEN", _generated.get("ASP_REFRESH_TOKEN", ""))
+
 # --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
 ALARM_EMAILS = _list("ALARM_EMAILS")  # the on-call group
 ALARM_WEBHOOK_URL = _text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are

@@ -7,13 +7,16 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications.models import DrsRegistration, Message, Order
+from notifications.models import DrsRegistration, Message, Order, PropertyOperation
 
 STATE_COLOURS = {
     Message.State.WAITING: "info",
     Message.State.DONE: "success",
     Message.State.HELD: "warning",
     Message.State.QUARANTINED: "danger",
+    PropertyOperation.State.QUEUED: "info",
+    PropertyOperation.State.ASKED: "info",
+    PropertyOperation.State.FAILED: "danger",
     Order.State.PLACED: "info",
     Order.State.SHIPPED: "success",
     Order.State.UNCLEAR: "danger",

@@ -1,6 +1,7 @@
 """Events of Alexa Smart Properties, parsed and kept: once each by their own ID, whatever number of messages brings them."""
 
 from django.db import models
+from django.db.models import Q
 
 from notifications.models.messages import Message
 
@@ -34,3 +35,79 @@ class PropertyEvent(models.Model):
 
     def __str__(self) -> str:
         return self.event_id
+
+
+class PropertyOperation(models.Model):
+    """One thing that we want of Smart Properties: a device in its unit, or a role given or taken. How: `operations.py`.
+
+    A device's row is there when its unit is planned or its set-up was heard of, whichever comes first, and is due when both
+    are. `version` rises with whatever changes what is to be asked; a device set up anew is due anew.
+    """
+
+    class Kind(models.TextChoices):
+        ASSOCIATE = "associate", "device into its unit"
+        ASSIGN = "assign", "give a role"
+        REVOKE = "revoke", "take a role away"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        QUEUED = "queued", "its turn comes"
+        ASKED = "asked", "asked, Amazon's event expected"
+        DONE = "done", "done"
+        FAILED = "failed", "refused by Amazon"
+        WITHDRAWN = "withdrawn", "withdrawn"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
+    unit_id = models.CharField("unit ID", max_length=512, blank=True)
+    endpoint_id = models.CharField("endpoint ID", max_length=512, blank=True)
+    serial_number = models.CharField(max_length=255, blank=True)
+    principal_id = models.CharField("principal ID", max_length=512, blank=True, help_text="amzn1.account.…")
+    role_id = models.CharField("role ID", max_length=512, blank=True)
+    propagate = models.BooleanField(default=False, help_text="In the unit's sub-units, too; then an event says when.")
+    set_up_at = models.DateTimeField(
+        "set up", null=True, editable=False, help_text="The newest set-up, by Amazon's time."
+    )
+    served_at = models.DateTimeField(
+        null=True, editable=False, help_text="The set-up after which it was put into its unit."
+    )
+    identified = models.BooleanField(default=False, editable=False, help_text="Amazon was asked for its serial number.")
+    asked_at = models.DateTimeField("asked", null=True, editable=False)
+    reason = models.TextField(blank=True, help_text="Why it is where it is.")
+    version = models.PositiveIntegerField(default=0, editable=False)
+    due_at = models.DateTimeField(null=True, editable=False)
+    leased_until = models.DateTimeField(null=True, editable=False)
+    attempts = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        permissions = [("manage_subscriptions", "Can subscribe to Smart Properties' events")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint_id"],
+                condition=Q(kind="associate") & ~Q(endpoint_id=""),
+                name="one_unit_of_an_endpoint",
+            ),
+            models.UniqueConstraint(
+                fields=["serial_number"],
+                condition=Q(kind="associate") & ~Q(serial_number=""),
+                name="one_unit_of_a_serial",
+            ),
+        ]
+        indexes = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="property_operation_due")]
+
+    def __str__(self) -> str:
+        if self.kind == self.Kind.ASSOCIATE:
+            return f"{self.endpoint_id or self.serial_number} → {self.unit_id or 'no unit planned'}"
+        return f"{self.get_kind_display()}: {self.role_id} of {self.principal_id}"
+
+
+class EndpointAlias(models.Model):
+    """Another name of a device: association may change its endpoint ID, and later events may still say the old one."""
+
+    alias = models.CharField(max_length=512, unique=True)
+    endpoint_id = models.CharField("endpoint ID", max_length=512, db_index=True)
+
+    def __str__(self) -> str:
+        return self.alias

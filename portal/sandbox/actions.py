@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from . import alexa_app, dash, devices, linking, links, lwa, sns, weather
+from . import alexa_app, dash, devices, linking, links, lwa, properties, sns, weather
 from .amazon import Amazon
 from .state import Json
 
@@ -23,6 +23,7 @@ FOR_PEOPLE = (
     devices.DeviceError,
     linking.LinkingError,
     links.NotLinkedError,
+    properties.PropertyError,
 )
 
 
@@ -149,6 +150,13 @@ async def _resend(amazon: Amazon, body: Json) -> Json:
     return {"order": order["id"], "words": f"The last notification of order {order['number']} goes out again."}
 
 
+async def _property_event(amazon: Amazon, body: Json) -> Json:
+    """What the event is about (unit, serial, skill, role, principal) may be named; `succeeded`: the automation did."""
+    about = {name: _text(body, name) for name in ("unit", "serial", "skill", "role", "principal")}
+    document = properties.send(amazon, _text(body, "event") or "", about | {"succeeded": body.get("succeeded")})
+    return {"event": document, "words": f"{document['header']['eventType']['name']} is on its way."}
+
+
 async def _weather(amazon: Amazon, body: Json) -> Json:
     changes = dict(body)
     expire = changes.pop("expire_tokens", False)
@@ -183,6 +191,7 @@ ACTIONS: dict[str, Action] = {
     "ship": _ship,
     "cancel": _cancel,
     "resend": _resend,
+    "property_event": _property_event,
     "weather": _weather,
     "clear": _clear,
 }

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
-from . import actions, alexa_app, devices, enablement, gateway, linking, lwa, sns, view, weather
+from . import actions, alexa_app, devices, enablement, gateway, linking, lwa, properties, sns, view, weather
 from .amazon import Amazon
 from .settings import VENDOR, Settings
 from .signing import identity_in
@@ -39,6 +39,8 @@ def build(settings: Settings) -> web.Application:
     """The application, its memory loaded from SANDBOX_DATA (made if need be; OSError if it cannot be)."""
     identity = identity_in(settings.data)
     amazon = Amazon(settings, State(settings.data / "state.json", weather.DEFAULTS), identity)
+    if settings.hotel_refresh_token:
+        amazon.state.lwa["refresh"][settings.hotel_refresh_token] = {"account": lwa.HOTEL}
     if amazon.state.note:
         view.set_notice(amazon.state, "bad", amazon.state.note)
     app = web.Application(client_max_size=gateway.MOST_BYTES, middlewares=[_only_known_hosts, _safe_headers])
@@ -64,6 +66,8 @@ def _routes(app: web.Application, amazon: Amazon) -> None:
     add("POST", "/actions/{name}", _knowing(amazon, actions.answer))
     add("GET", "/state.json", _knowing(amazon, view.state_json))
     add("GET", "/changes", _knowing(amazon, view.changes))
+    for method, path, part in properties.routes():
+        add(method, path, _knowing(amazon, part))
     for path in FILES:
         add("GET", path, _file)
 

@@ -23,6 +23,7 @@ from .state import Json, State, now, stamp
 CODE_SECONDS = 300
 _TOKEN_BYTES = 270  # 360 characters of Base64: Amazon's have 350 and more
 GRANTS = ("authorization_code", "refresh_token")
+HOTEL = "hotel"  # the account of Smart Properties
 
 
 class LwaError(Exception):
@@ -173,7 +174,7 @@ def _grant(form: dict[str, str], settings: Settings, state: State, found: Json) 
 
 def _refresh_token(form: dict[str, str], state: State, whose: Json) -> str:
     given = form.get("refresh_token") if form["grant_type"] == "refresh_token" else None
-    if given and not state.knobs["rotate_refresh"]:
+    if given and (account == HOTEL or not state.knobs["rotate_refresh"]):
         return given
     state.lwa["refresh"].pop(given, None)
     fresh = "Atzr|" + secrets.token_urlsafe(_TOKEN_BYTES)

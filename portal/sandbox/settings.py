@@ -42,6 +42,7 @@ class Settings:
     lwa_token_seconds: int = 3600
     lambda_file: Path = LAMBDA_FILE
     asin: str = "B0CREMABNS"
+    hotel_refresh_token: str = field(default="", repr=False)
     sns_retry_seconds: tuple[float, ...] = (2.0, 5.0, 10.0)
 
     @property
@@ -83,6 +84,7 @@ OPTIONAL = {
     "SLOT_ID": ("slot_id", ""),
     "LAMBDA_FILE": ("lambda_file", str(LAMBDA_FILE)),
     "DASH_ASIN": ("asin", "B0CREMABNS"),
+    "HOTEL_REFRESH_TOKEN": ("hotel_refresh_token", ""),  # without one nobody may manage Smart Properties
     "SNS_RETRY_SECONDS": ("sns_retry_seconds", "2,5,10"),
 }
 

@@ -24,9 +24,14 @@ _ANSWER_SECONDS = 15  # longer counts as a failure
 _KEPT = 60
 
 
-def publish(amazon: Amazon, order_id: str, kind: str, message: Json, attributes: Json | None) -> Json:
-    """Puts a signed envelope into the outbox and on disk; the postman delivers it. Returns the outbox entry."""
-    envelope = _envelope(amazon, json.dumps(message), attributes)
+def publish(
+    amazon: Amazon, order_id: str, kind: str, message: Json, attributes: Json | None, *, topic: str = ""
+) -> Json:
+    """Puts a signed envelope into the outbox and on disk; the postman delivers it. Returns the outbox entry.
+
+    Without a `topic` it is Dash's.
+    """
+    envelope = _envelope(amazon, topic, json.dumps(message), attributes)
     knobs = amazon.state.knobs
     entry = {"id": envelope["MessageId"], "order": order_id, "kind": kind, "envelope": envelope, "attempts": 0}
     entry |= {"next_at": stamp(), "status": "held" if knobs["sns_out_of_order"] else "waiting", "words": ""}
@@ -48,10 +53,11 @@ def release_held(amazon: Amazon) -> None:
     amazon.state.save()
 
 
-def _envelope(amazon: Amazon, message: str, attributes: Json | None) -> Json:
-    arn, region = amazon.settings.topic_arn, amazon.settings.sns_region
-    host = f"https://sns.{region}.amazonaws.com"
-    signed = {"Type": "Notification", "MessageId": str(uuid.uuid4()), "TopicArn": arn, "Subject": "DRS Notification"}
+def _envelope(amazon: Amazon, topic: str, message: str, attributes: Json | None) -> Json:
+    arn = topic or amazon.settings.topic_arn
+    host = f"https://sns.{arn.split(':')[3]}.amazonaws.com"
+    signed = {"Type": "Notification", "MessageId": str(uuid.uuid4()), "TopicArn": arn}
+    signed |= {} if topic else {"Subject": "DRS Notification"}
     signed |= {
         "Message": message,
         "Timestamp": stamp(),
@@ -60,13 +66,13 @@ def _envelope(amazon: Amazon, message: str, attributes: Json | None) -> Json:
     forged = amazon.state.knobs["sns_forged"]
     envelope: Json = {**signed, "Signature": forged_signature(signed) if forged else amazon.identity.sign(signed)}
     envelope["SigningCertURL"] = f"{host}/{amazon.identity.file_name}"
-    envelope["UnsubscribeURL"] = f"{host}/?Action=Unsubscribe&SubscriptionArn={_subscription(amazon)}"
+    envelope["UnsubscribeURL"] = f"{host}/?Action=Unsubscribe&SubscriptionArn={_subscription(amazon, arn)}"
     return envelope | ({"MessageAttributes": attributes} if attributes else {})
 
 
-def _subscription(amazon: Amazon) -> str:
-    """The same for ever: one topic, one subscriber."""
-    return f"{amazon.settings.topic_arn}:{uuid.uuid5(uuid.NAMESPACE_URL, amazon.settings.portal_url)}"
+def _subscription(amazon: Amazon, arn: str) -> str:
+    """The same for ever: one subscriber to each topic."""
+    return f"{arn}:{uuid.uuid5(uuid.NAMESPACE_URL, amazon.settings.portal_url)}"
 
 
 def _forget_the_old(amazon: Amazon) -> None:
@@ -138,7 +144,7 @@ async def _talk(amazon: Amazon, envelope: Json) -> tuple[int, str]:
         "x-amz-sns-message-type": "Notification",
         "x-amz-sns-message-id": envelope["MessageId"],
         "x-amz-sns-topic-arn": envelope["TopicArn"],
-        "x-amz-sns-subscription-arn": _subscription(amazon),
+        "x-amz-sns-subscription-arn": _subscription(amazon, envelope["TopicArn"]),
     }
     patience = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
     url = f"{amazon.settings.portal_url}/sns/"

@@ -10,7 +10,7 @@ const el = (name, properties = {}, ...children) => {
 
 const GROUPS = {
   all: "Everything", event: "Events", directive: "Directives", sns: "SNS", oauth: "Account linking", lwa: "Login with Amazon",
-  device: "Device", wrong: "Violations",
+  device: "Device", properties: "Smart Properties", wrong: "Violations",
 };
 
 const wire = { entries: [], shown: "all", made: new Map() };

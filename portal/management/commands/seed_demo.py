@@ -16,6 +16,7 @@ from skill import enablement
 from skill.models import Application
 
 DEMO_CODE = "BREW7777"
+PROPERTIES = "arn:aws:sns:us-east-1:000000000000:properties-sandbox"
 
 
 class Command(BaseCommand):
@@ -31,6 +32,9 @@ class Command(BaseCommand):
         _alexa_client()
         for arn in settings.SNS_TOPIC_ARNS:
             Topic.objects.get_or_create(arn=arn, defaults={"subscription": Topic.Subscription.CONFIRMED})
+        Topic.objects.get_or_create(
+            arn=PROPERTIES, defaults={"kind": Topic.Kind.ASP, "subscription": Topic.Subscription.CONFIRMED}
+        )
         if options["verbosity"]:
             self.stdout.write("The demonstration is there: alice@example.com, staff@example.com, one coffee machine.")
 

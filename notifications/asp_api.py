@@ -1,0 +1,254 @@
+"""The wire to Alexa Smart Properties: Event Messenger, endpoints, roles, units, and whose token it is. Stores nothing.
+
+Sources: Smart Properties events, sections 3, 7, 8 and 9. Call it with no transaction open; every call takes 20 s at most and
+raises AspError only.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+SECONDS = aiohttp.ClientTimeout(total=10, sock_connect=3)
+MOST_BYTES = 1024 * 1024
+AHEAD = 300  # seconds before its end a token counts as old
+EVENTS = {
+    "activation": ("Alexa.Enterprise.Subscription", "Activation"),
+    "automation": ("Alexa.Automation.Execution", "Completion"),
+    "skill": ("Alexa.Skill.Interaction", "Failure"),
+    "assignment": ("Alexa.Role.Management", "Assignment"),
+    "revocation": ("Alexa.Role.Management", "Revocation"),
+    "setup": ("Alexa.Endpoint.Lifecycle", "SetupCompletion"),
+}
+_lock = Lock()
+_token: tuple[float, str] = (0.0, "")
+
+
+class AspError(Exception):
+    """Amazon's refusal or silence, in words. `status` is 0 without an answer; `retry`: may the same succeed later?"""
+
+    def __init__(self, words: str, status: int = 0) -> None:
+        super().__init__(words)
+        self.status = status
+
+    @property
+    def retry(self) -> bool:
+        return self.status in (0, 401, 403, 408, 429) or self.status >= 500
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Amazon answered with 2xx."""
+
+    status: int
+    document: Any
+    location: str = ""
+
+
+def create_configuration(topic_arn: str, intent: str) -> str:
+    """A configuration that delivers to this topic; its ID. The same `intent` twice is one."""
+    body = {"deliveryChannels": [{"type": "SNS", "id": topic_arn}], "idempotencyToken": intent}
+    return _created(call("POST", _events("subscriptionConfigurations"), body))
+
+
+def create_subscription(
+    configuration: str, event: str, entities: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+) -> str:
+    """A subscription of one of EVENTS; its ID."""
+    namespace, name = EVENTS[event]
+    body = {
+        "subscriptionConfigurationId": configuration,
+        "eventType": {"namespace": namespace, "name": name},
+        "entities": entities,
+        **(extra or {}),
+    }
+    return _created(call("POST", _events("subscriptions"), body))
+
+
+def entities_for(event: str, unit: str, skill: str = "", user: str = "") -> dict[str, Any]:
+    """What a subscription to `event` is about, as far as it is documented. Pure. Raises ValueError in words.
+
+    For a set-up the member that carries the user is not documented: {"user": …} beside the unit, where one is named.
+    """
+    if event == "skill" and not skill:
+        raise ValueError("Failures of a skill are subscribed for one skill: name it, amzn1.ask.skill.….")
+    whole = {"type": "Unit", "id": unit}
+    if event == "activation":
+        return {"unit": {"parent": whole}}
+    if event in ("assignment", "revocation"):
+        return {"resource": {"type": "Resource", "resourceType": "Unit", "resourceId": unit}}
+    more = {"skill": {"type": "Skill", "id": skill}} if event == "skill" else {}
+    return {"unit": whole, **more, **({"user": {"type": "User", "id": user}} if user and event == "setup" else {})}
+
+
+def listed(what: str) -> list[dict[str, Any]]:
+    """All “subscriptions” or “subscriptionConfigurations” of ours, page by page."""
+    return list(_pages(what))
+
+
+def _pages(what: str) -> Iterator[dict[str, Any]]:
+    token, seen = "", set[str]()
+    while token not in seen:
+        seen.add(token)
+        query = {"owner": "~caller", "maxResults": "100"} | ({"nextToken": token} if token else {})
+        page = call("GET", _events(what), query=query).document
+        yield from page.get("results", []) if isinstance(page, dict) else []
+        token = ((page.get("paginationContext") or {}) if isinstance(page, dict) else {}).get("nextToken") or ""
+
+
+def delete(what: str, identifier: str) -> bool:
+    """Delete one of them; False when there was none. Idempotent."""
+    try:
+        call("DELETE", f"{_events(what)}/{_part(identifier)}")
+    except AspError as problem:
+        if problem.status == 404:
+            return False
+        raise
+    return True
+
+
+def user_id() -> str:
+    """Whose token it is: amzn1.account.…, the principal of roles and the user of set-ups."""
+    document = call("GET", settings.ASP_PROFILE_URL).document
+    found = document.get("user_id") if isinstance(document, dict) else None
+    if not isinstance(found, str) or not found:
+        raise AspError("Amazon's answer names no user_id: the token needs the scope profile:user_id.", 200)
+    return found
+
+
+def endpoint(endpoint_id: str) -> Any:
+    """One device as Amazon knows it."""
+    url = f"{settings.ASP_API_URL}/v2/endpoints/{_part(endpoint_id)}"
+    return call("GET", url, query={"expand": "all"}).document
+
+
+def associate(endpoint_id: str, unit_id: str) -> Any:
+    """Put the device into the unit, and nowhere else; the answer, which may hold a new endpoint ID."""
+    url = f"{settings.ASP_API_URL}/v2/endpoints/{_part(endpoint_id)}/associatedUnits"
+    return call("PUT", url, [{"id": unit_id}]).document
+
+
+def assign(role_id: str, principal_id: str, *, propagate: bool) -> None:
+    call("POST", _assignments(role_id), {"principalId": principal_id, "propagate": propagate})
+
+
+def revoke(role_id: str, principal_id: str, *, propagate: bool) -> None:
+    query = {"principalId": principal_id, "propagate": "true" if propagate else "false"}
+    call("DELETE", _assignments(role_id), query=query)
+
+
+def has_role(role_id: str, principal_id: str) -> bool:
+    """Whether Amazon lists the principal among those of the role."""
+    found = call("GET", f"{settings.ASP_API_URL}/v1/roles/assignments", query={"principalId": principal_id}).document
+    return role_id in json.dumps(found)
+
+
+def _assignments(role_id: str) -> str:
+    return f"{settings.ASP_API_URL}/v1/roles/{_part(role_id)}/assignments"
+
+
+def _events(what: str) -> str:
+    return f"{settings.ASP_EVENTS_URL}/v1/eventMessenger/{what}"
+
+
+def _part(identifier: str) -> str:
+    return quote(identifier, safe="")
+
+
+def _created(answer: Answer) -> str:
+    found = answer.document.get("id") if isinstance(answer.document, dict) else None
+    if not (found or answer.location):
+        raise AspError("Amazon says that it is made, but not under which ID: list them.", answer.status)
+    return str(found or answer.location)
+
+
+def call(method: str, url: str, body: Any = None, *, query: Mapping[str, str] | None = None) -> Answer:
+    """One request with our token; after a 401 once more with a new one. Raises AspError."""
+    try:
+        return _call(method, url, body, query)
+    except AspError as problem:
+        if problem.status != 401:
+            raise
+    forget_token()
+    return _call(method, url, body, query)
+
+
+def _call(method: str, url: str, body: Any, query: Mapping[str, str] | None) -> Answer:
+    headers = {"Authorization": f"Bearer {_access_token()}", "Accept": "application/json"}
+    options = {"params": query, "json": body} if body is not None else {"params": query}
+    return asyncio.run(_talk(method, url, headers=headers, **options))
+
+
+async def _talk(method: str, url: str, **options: Any) -> Answer:
+    """No redirects, no cookies."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=SECONDS, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.request(method, url, allow_redirects=False, **options) as response,
+        ):
+            document = _read(await response.content.read(MOST_BYTES))
+            request_id = response.headers.get("X-Amzn-RequestId", "")
+            log.info("Smart Properties: %s %s answered %s %s", method, url, response.status, request_id)
+            if response.status // 100 != 2:
+                raise AspError(_words(response.status, document, request_id), response.status)
+            return Answer(response.status, document, response.headers.get("Location", ""))
+    except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+        raise AspError(f"Amazon gave no answer ({type(problem).__name__}).") from problem
+
+
+def _read(body: bytes) -> Any:
+    """JSON mostly; errors may be plain text."""
+    try:
+        return json.loads(body or b"null")
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def _words(status: int, document: Any, request_id: str) -> str:
+    said = document if isinstance(document, str) else json.dumps(document) if document else ""
+    request = f" (request {request_id})" if request_id else ""
+    return f"Amazon answered {status}: {said[:300]}{request}".replace("\x00", "")
+
+
+def _access_token() -> str:
+    """From memory as long as it lives; one renewal at a time in this process. Never stored, never logged."""
+    global _token
+    with _lock:
+        if time.monotonic() >= _token[0]:
+            _token = _renewed()
+        return _token[1]
+
+
+def forget_token() -> None:
+    """Ask for a new one next time."""
+    global _token
+    with _lock:
+        _token = (0.0, "")
+
+
+def _renewed() -> tuple[float, str]:
+    names = ("ASP_CLIENT_ID", "ASP_CLIENT_SECRET", "ASP_REFRESH_TOKEN")
+    if missing := [name for name in names if not getattr(settings, name)]:
+        raise AspError(f"Smart Properties needs {', '.join(missing)} in the environment.", 400)
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": settings.ASP_REFRESH_TOKEN,
+        "client_id": settings.ASP_CLIENT_ID,
+        "client_secret": settings.ASP_CLIENT_SECRET,
+    }
+    document = asyncio.run(_talk("POST", settings.LWA_TOKEN_URL, data=form)).document
+    token = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+        raise AspError("Login with Amazon gave no access token.", 200)
+    lives = document.get("expires_in")
+    return time.monotonic() + (lives if isinstance(lives, int) else 3600) - AHEAD, token

@@ -1,0 +1,121 @@
+"""Asking Smart Properties for what is due: claim → talk → settle. On the wire outside any transaction; delay is a column.
+
+What is due and why is `operations.py`; the wire is `asp_api.py`.
+"""
+
+import logging
+import random
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from notifications import asp, asp_api, operations
+from notifications.asp_api import AspError
+from notifications.models import PropertyOperation
+from notifications.operations import Kind, State
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=2)  # longer than the calls of one operation together
+EVENT_WAIT = timedelta(minutes=15)  # then we ask whether the role is there: events can be lost
+LONGEST_PAUSE = 3600.0  # seconds
+
+
+def operate_next() -> bool:
+    """Ask for the operation that has been due longest; False when none is. Several workers share the work.
+
+    Idempotent at Amazon: a device that is in its unit already is not put there again, a role that is there is not given twice.
+    """
+    row = _claim()
+    if row is None:
+        return False
+    try:
+        {Kind.ASSOCIATE: _associate, Kind.ASSIGN: _role, Kind.REVOKE: _role}[Kind(row.kind)](row)
+    except AspError as problem:
+        _settle_failure(row, problem)
+    return True
+
+
+def _claim() -> PropertyOperation | None:
+    """Whoever dies with it leaves it to the next after the lease."""
+    with transaction.atomic():
+        due = PropertyOperation.objects.select_for_update(skip_locked=True).filter(due_at__lte=Now())
+        row = due.filter(Q(leased_until=None) | Q(leased_until__lt=Now())).order_by("due_at", "pk").first()
+        if row:
+            PropertyOperation.objects.filter(pk=row.pk).update(leased_until=Now() + LEASE, attempts=F("attempts") + 1)
+            row.attempts += 1
+        return row
+
+
+def _associate(row: PropertyOperation) -> None:
+    found = asp_api.endpoint(row.endpoint_id)
+    if not row.identified:
+        operations.identify(row, asp.serial_in(found))
+        _give_back(row)  # with what is planned for this serial number it is due again, when its unit is ready
+        return
+    if row.unit_id in asp.units_in(found):
+        operations.serve(row, asp.endpoint_in(found), "It was in its unit already.")
+        return
+    answer = asp_api.associate(row.endpoint_id, row.unit_id)
+    log.info("Smart Properties: %s is in %s", row.endpoint_id, row.unit_id)
+    operations.serve(row, asp.endpoint_in(answer), "Amazon put it into its unit.")
+
+
+def _role(row: PropertyOperation) -> None:
+    if row.state == State.ASKED:
+        _check_role(row)
+        return
+    verb = asp_api.assign if row.kind == Kind.ASSIGN else asp_api.revoke
+    try:
+        verb(row.role_id, row.principal_id, propagate=row.propagate)
+    except AspError as problem:
+        if problem.retry or not _as_wanted(row):
+            raise
+        _done(row, "It was so already.")
+        return
+    if not row.propagate:
+        _done(row, "Amazon's answer is final: nothing had to be propagated.")
+        return
+    changed = _settle(row, state=State.ASKED, asked_at=Now(), due_at=Now() + EVENT_WAIT, reason="Amazon propagates it.")
+    if changed:
+        operations.close_roles()
+
+
+def _check_role(row: PropertyOperation) -> None:
+    """No event came: ask."""
+    if _as_wanted(row):
+        _done(row, "No event came; Amazon says that it is so.")
+    else:
+        _settle(row, due_at=Now() + EVENT_WAIT)
+
+
+def _as_wanted(row: PropertyOperation) -> bool:
+    return asp_api.has_role(row.role_id, row.principal_id) == (row.kind == Kind.ASSIGN)
+
+
+def _done(row: PropertyOperation, reason: str) -> None:
+    _settle(row, state=State.DONE, due_at=None, reason=reason)
+
+
+def _settle(row: PropertyOperation, **columns: object) -> bool:
+    """Only what has not changed since it was claimed; what has stays due."""
+    same = PropertyOperation.objects.filter(pk=row.pk, version=row.version)
+    if same.update(**columns, leased_until=None, version=F("version") + 1):
+        return True
+    _give_back(row)
+    return False
+
+
+def _give_back(row: PropertyOperation) -> None:
+    PropertyOperation.objects.filter(pk=row.pk).update(leased_until=None)
+
+
+def _settle_failure(row: PropertyOperation, problem: AspError) -> None:
+    log.warning("Smart Properties refused %s: %s", row.pk, problem)
+    if problem.retry:
+        pause = min(LONGEST_PAUSE, 5.0 * 2.0 ** min(row.attempts, 12)) * random.uniform(0.5, 1)  # noqa: S311 (jitter)
+        _settle(row, due_at=Now() + timedelta(seconds=pause), reason=str(problem))
+    else:
+        _settle(row, state=State.FAILED, due_at=None, reason=str(problem))
