@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
 
@@ -99,15 +98,15 @@ def masked(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _verdicts(verified: sns.Verified) -> dict[str, object]:
-    certificate, envelope = verified.certificate, verified.envelope
+    facts, envelope = sns.facts_of(verified.certificate), verified.envelope
     return {
         "checks": [[check.name, check.verdict, check.detail] for check in verified.checks],
         "signature": f"valid, version {envelope['SignatureVersion']}",
         "freshness": verified.freshness,
         "certificate": envelope["SigningCertURL"],
-        "certificate subject": certificate.subject.rfc4514_string(),
-        "certificate valid until": certificate.not_valid_after_utc.isoformat(),
-        "certificate SHA-256": certificate.fingerprint(hashes.SHA256()).hex(),
+        "certificate subject": facts.subject,
+        "certificate valid until": facts.end.isoformat(),
+        "certificate SHA-256": facts.sha256,
     }
 
 

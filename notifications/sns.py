@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from cryptography import x509
@@ -208,7 +209,8 @@ class _Examination:
         signed_at = min(self.envelope.timestamp, self.now)  # a Timestamp ahead of us proves nothing about later
         check_certificate(certificate, self.envelope["TopicArn"], signed_at if self.redriven else self.now)
         self.certificate = certificate
-        return f"{certificate.subject.rfc4514_string()}, valid until {certificate.not_valid_after_utc.isoformat()}"
+        facts = facts_of(certificate)
+        return f"{facts.subject}, valid until {facts.end.isoformat()}"
 
     def signature(self) -> str:
         check_signature(self.envelope, self.certificate)
@@ -322,15 +324,40 @@ def read_certificate(pem: bytes) -> x509.Certificate:
 def check_certificate(certificate: x509.Certificate, arn: str, now: datetime) -> None:
     """Forbidden unless it is an RSA key of 2048 bits or more, valid now, in the name that signs for this region."""
     try:
-        key, names = certificate.public_key(), _names(certificate)
+        facts = facts_of(certificate)
     except Exception as problem:  # whatever is wrong with a stranger's certificate, it is the certificate's fault
         raise Forbidden("certificate", "unreadable") from problem
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
+    if not isinstance(facts.key, rsa.RSAPublicKey) or facts.key.key_size < 2048:
         raise Forbidden("certificate", "the key is too weak")
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+    if not facts.start <= now <= facts.end:
         raise Forbidden("certificate", "not valid at this time")
-    if regions.signing_name(arn) not in names:
+    if regions.signing_name(arn) not in facts.names:
         raise Forbidden("certificate", "issued to somebody else")
+
+
+@dataclass(frozen=True)
+class CertificateFacts:
+    """What we ask of a certificate at every message, taken apart once."""
+
+    key: object
+    names: tuple[str, ...]
+    start: datetime
+    end: datetime
+    subject: str
+    sha256: str
+
+
+@lru_cache(maxsize=32)
+def facts_of(certificate: x509.Certificate) -> CertificateFacts:
+    """Of the newest few certificates from memory. Raises anything for one that is broken."""
+    return CertificateFacts(
+        certificate.public_key(),
+        tuple(_names(certificate)),
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+        certificate.subject.rfc4514_string(),
+        certificate.fingerprint(hashes.SHA256()).hex(),
+    )
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
@@ -351,7 +378,7 @@ def signed_text(envelope: Envelope) -> str:
 
 def check_signature(envelope: Envelope, certificate: x509.Certificate) -> None:
     """Forbidden unless the key of `certificate` signed exactly this message, in exactly the version it names."""
-    key = certificate.public_key()
+    key = facts_of(certificate).key
     digest = VERSIONS.get(envelope["SignatureVersion"])
     if digest is None or not isinstance(key, rsa.RSAPublicKey):
         raise Forbidden("signature", "no such version")

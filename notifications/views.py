@@ -5,6 +5,7 @@ The sender never learns which check failed. 503 makes SNS try again; every other
 
 import base64
 import logging
+from collections.abc import Callable
 from typing import IO
 
 from django.conf import settings
@@ -25,6 +26,19 @@ LARGEST_BODY = 1024 * 1024
 
 class _TooLarge(Exception):
     """A body that no SNS message has."""
+
+
+class Door:
+    """Lets SNS in before anything that is for browsers: sessions, redirects, static files, the Host that a browser names.
+
+    `urls.py` names the same address, so that links to it can be made and a portal without this middleware answers the same.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return door(request) if request.path_info in ("/sns/", "/sns") else self.get_response(request)
 
 
 @no_append_slash

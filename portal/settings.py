@@ -316,6 +316,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "portal.health.Health",
+    "notifications.views.Door",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

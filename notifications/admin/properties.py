@@ -151,7 +151,7 @@ class PropertyOperationAdmin(ModelAdmin):
             }
         except AspError as problem:
             self.message_user(request, str(problem), messages.ERROR)
-            return {"configurations": [], "subscriptions": []}
+            return {"unknown": True}
 
 
 class ConfigurationForm(forms.Form):

@@ -42,6 +42,8 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
+                'verbose_name': 'unit or role',
+                'verbose_name_plural': 'units and roles',
                 'ordering': ['-id'],
                 'permissions': [('manage_subscriptions', "Can subscribe to Smart Properties' events")],
                 'indexes': [models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='property_operation_due')],

@@ -9,12 +9,22 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models import Q
-from django.db.models.expressions import DatabaseDefault
 from django.db.models.functions import Now
 
 from notifications.models.topics import Topic
 
 EARLIER = timedelta(minutes=1)
+_INSERT = """
+WITH stored AS (
+  INSERT INTO notifications_message (topic_id, message_id, kind, subject, sent_at, came_by, sealed, verdicts, state, reason,
+    received_at, due_at, attempts, error)
+  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now(), CASE WHEN %s THEN now() END, %s, %s)
+  ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id
+), kept AS (
+  INSERT INTO notifications_messagebody (message_id, received_at, body) SELECT id, now(), %s FROM stored
+)
+SELECT id FROM stored
+"""
 _SETTLE = """
 UPDATE notifications_message AS m SET state = u.state, reason = u.reason, error = '', due_at = NULL,
   sealed = CASE u.state WHEN 'held' THEN m.sealed END
@@ -56,19 +66,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def insert_once(self, message: "Message") -> bool:
         """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
-        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
-        values = [field.pre_save(message, True) for field in fields]
-        marks = ["DEFAULT" if isinstance(value, DatabaseDefault) else "%s" for value in values]
-        sent = [field.get_db_prep_save(value, connection) for field, value in zip(fields, values, strict=True)]
-        columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+        waits = message.state == Message.State.WAITING
+        known = [message.topic_id, message.message_id, message.kind, message.subject, message.sent_at, message.came_by,
+                 message.sealed, json.dumps(message.verdicts), message.state, message.reason, waits]  # fmt: skip
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"WITH stored AS (INSERT INTO notifications_message ({columns}) VALUES ({', '.join(marks)}) "  # noqa: S608 (our own names)
-                "ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id), "
-                "kept AS (INSERT INTO notifications_messagebody (message_id, received_at, body) "
-                "SELECT id, now(), %s FROM stored) SELECT id FROM stored",
-                [*(value for value, mark in zip(sent, marks, strict=True) if mark == "%s"), message.body],
-            )
+            cursor.execute(_INSERT, [*known, message.attempts, message.error, message.body])
             row = cursor.fetchone()
         message.pk = row[0] if row else None
         return row is not None

@@ -81,6 +81,8 @@ class PropertyOperation(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "unit or role"
+        verbose_name_plural = "units and roles"
         ordering = ["-id"]
         permissions = [("manage_subscriptions", "Can subscribe to Smart Properties' events")]
         constraints = [
