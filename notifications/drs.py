@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -270,12 +270,19 @@ def _digest(document: dict[str, Any]) -> str:
 
 def as_json(notification: Notification) -> dict[str, Any]:
     """For a JSON column; `from_json` reads it back to an equal value."""
-    document: dict[str, Any] = json.loads(json.dumps(asdict(notification), default=_plain))
+    document: dict[str, Any] = _plain(notification)
     return document
 
 
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else f"{value:f}"
+def _plain(value: Any) -> Any:
+    """Members by name, amounts and times as text."""
+    if isinstance(value, Notification | Item | SlotStatus):
+        return {name: _plain(inner) for name, inner in vars(value).items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def from_json(document: Mapping[str, Any]) -> Notification:

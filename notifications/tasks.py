@@ -1,16 +1,19 @@
 """Celery's edge: look into the inbox. Rung for by the doorbell and, without it, by beat."""
 
 import time
+from datetime import timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import shared_task
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from notifications import doorbell, operating, processing, provision, retention
 from notifications.models import DrsRegistration, Order, Topic
 
 SLICE = 30.0  # seconds; then let others have the worker
+DAILY, HOURLY = timedelta(hours=23), timedelta(minutes=50)  # a little less, for beat's knocks are no clock
 
 
 @shared_task(name="notifications.process", ignore_result=True)
@@ -44,10 +47,15 @@ def find_devices() -> int:
 
 @shared_task(name="notifications.check_drift", ignore_result=True)
 def check_drift() -> int:
-    """Compare every topic at AWS with what should be there; how many differ. Only where we manage them."""
+    """Compare topics at AWS with what should be there; how many differ. Only where we manage them.
+
+    Each daily, and hourly while it differs. When is decided by the row: beat forgets at every start when it last knocked.
+    """
     if not settings.SNS_MANAGED:
         return 0
-    return sum(bool(_checked(topic)) for topic in Topic.objects.all())
+    old = Q(drift_checked_at=None) | Q(drift_checked_at__lt=Now() - DAILY)
+    differing = ~Q(drift=[]) & Q(drift_checked_at__lt=Now() - HOURLY)
+    return sum(bool(_checked(topic)) for topic in Topic.objects.filter(old | differing))
 
 
 def _checked(topic: Topic) -> list[str]:

@@ -24,7 +24,7 @@ def _app() -> Celery:
         "process notifications": _knock("notifications.process", 10),
         "ask Smart Properties": _knock("notifications.operate", 5),
         "find the devices of orders": _knock("notifications.find_devices", 60),
-        "compare topics with AWS": _knock("notifications.check_drift", 86400),
+        "compare topics with AWS": _knock("notifications.check_drift", 3600),
         "forget old messages": _knock("notifications.tidy", 3600),
         "delete accounts": _knock("portal.finish_leaving", 60),
         "alarms": _knock("portal.alarms", 60),

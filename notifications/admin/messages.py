@@ -19,9 +19,15 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from notifications import forensics, inbox
 from notifications.admin.reading import STATE_COLOURS, ReadOnly, as_written, pretty
-from notifications.models import Message, Notification
+from notifications.models import Message, Notification, PropertyEvent
 
 LARGEST = 1024 * 1024
+
+
+def _understood(message: Message) -> Notification | PropertyEvent | None:
+    """What Dash or Smart Properties said by it; an event that came twice stands at the first message."""
+    said = Notification.objects.filter(message=message).select_related("order", "registration").first()
+    return said or PropertyEvent.objects.filter(message=message).first()
 
 
 class ExplainForm(forms.Form):
@@ -104,23 +110,25 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     def shown_body(self, message: Message) -> SafeString | str:
         return pretty(inbox.masked(message.document)) if message.body else "It is pruned."
 
-    @display(description="Dash notification")
+    @display(description="What it says")
     def shown_notification(self, message: Message) -> str:
-        said = Notification.objects.filter(message=message).first()
-        return f"{said.kind} of {said.notified_at:%Y-%m-%d %H:%M:%S} UTC" if said else "—"
+        said = _understood(message)
+        at = said.notified_at if isinstance(said, Notification) else said.happened_at if said else None
+        return f"{said.kind} of {at:%Y-%m-%d %H:%M:%S} UTC" if said else "—"
 
     @display(description="What it changed")
     def shown_changed(self, message: Message) -> SafeString | str:
-        said = Notification.objects.filter(message=message).select_related("order", "registration").first()
-        changed = (said.order or said.registration) if said else None
+        said = _understood(message)
+        changed = (said.order or said.registration) if isinstance(said, Notification) else said
         if changed is None:
             return "—"
         address = reverse(f"admin:notifications_{changed._meta.model_name}_change", args=[changed.pk])
-        return format_html('<a href="{}">{}</a>: {}', address, changed, changed.get_state_display())
+        words = changed.kind if isinstance(changed, PropertyEvent) else changed.get_state_display()
+        return format_html('<a href="{}">{}</a>: {}', address, changed, words)
 
     @display(description="Parsed")
     def shown_parsed(self, message: Message) -> SafeString | str:
-        said = Notification.objects.filter(message=message).first()
+        said = _understood(message)
         return pretty(said.parsed) if said else "—"
 
     def get_urls(self) -> list[URLPattern]:

@@ -25,7 +25,7 @@ from tests.bench.figures import Figures
 from tests.notifications.signing_amazon import ARN, Amazon, as_body, as_headers, certificate_for, dash, far_side, pem
 from tests.the_house import ROOT, free_port, until
 
-CONNECTIONS = 16
+CONNECTIONS, TURNS = 16, 10
 Letter = tuple[bytes, dict[str, str]]
 
 
@@ -57,16 +57,33 @@ def measure(amazon: Amazon, number: int, figures: Figures) -> None:
     django.setup()
     prepare()
     letters = [signed(amazon, place) for place in range(number)]
-    with serving("tests.bench.bare_view:application") as address:
-        asyncio.run(post_all(address, letters[:200]))
-        floor, _ = asyncio.run(post_all(address, letters))
-    with serving("portal.wsgi:application") as address:
-        asyncio.run(post_all(address, [signed(amazon, number + place) for place in range(200)]))
-        rate, waits = asyncio.run(post_all(address, letters))
+    with serving("tests.bench.bare_view:application") as bare, serving("portal.wsgi:application") as ours:
+        for address in (bare, ours):
+            asyncio.run(post_all(address, [signed(amazon, number + place) for place in range(200)]))
+        floor, rate, waits, floor_waits = by_turns(bare, ours, letters)
     figures.add("sns_stored_per_second", rate, floor, ">=0.6")
-    figures.add("sns_first_byte_p50_ms", statistics.median(waits) * 1000)
-    figures.add("sns_first_byte_p99_ms", sorted(waits)[int(len(waits) * 0.99)] * 1000, None, "<100")
-    figures.add("sns_processed_per_second", *process())
+    figures.add("sns_first_byte_p50_ms", statistics.median(waits) * 1000, statistics.median(floor_waits) * 1000)
+    figures.add("sns_first_byte_p99_ms", worst(waits), worst(floor_waits), "<100")
+    figures.add("sns_processed_per_second", *process(), None, ">=450")
+
+
+def by_turns(bare: str, ours: str, letters: list[Letter]) -> tuple[float, float, list[float], list[float]]:
+    """(messages per second of the floor and of ours, seconds of each answer of ours and of the floor's).
+
+    In turns of a tenth, so that what else the machine does meanwhile is the same for both.
+    """
+    spent, waits = {bare: 0.0, ours: 0.0}, {bare: list[float](), ours: list[float]()}
+    for turn in (letters[place::TURNS] for place in range(TURNS)):
+        for address in (bare, ours):
+            rate, waited = asyncio.run(post_all(address, turn))
+            spent[address] += len(turn) / rate
+            waits[address] += waited
+    return len(letters) / spent[bare], len(letters) / spent[ours], waits[ours], waits[bare]
+
+
+def worst(waits: list[float]) -> float:
+    """The 99th percentile, milliseconds."""
+    return sorted(waits)[int(len(waits) * 0.99)] * 1000
 
 
 def prepare() -> None:

@@ -219,5 +219,7 @@ def test_support_sees_the_events(client: Any, django_user_model: Any) -> None:
     apply(failure())
     client.force_login(django_user_model.objects.create_superuser("sam@example.com", "support all the way"))
     row = PropertyEvent.objects.get()
+    message = client.get(reverse("admin:notifications_message_change", args=[row.message_id])).content.decode()
+    assert "Alexa.Automation.Execution.Completion of 2026-11-21 09:00:00 UTC" in message
     assert "e-1" in client.get(reverse("admin:notifications_propertyevent_changelist")).content.decode()
     assert LAMP in client.get(reverse("admin:notifications_propertyevent_change", args=[row.pk])).content.decode()

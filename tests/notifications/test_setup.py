@@ -1,12 +1,14 @@
 """Topics at AWS, played by moto: set up for exactly the right publisher, twice the same, and never wider than before."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import boto3
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from notifications import provision, tasks, wanted
 from notifications.models import Topic
@@ -216,6 +218,11 @@ def test_beat_compares_only_where_we_manage(aws: Any, settings: Any) -> None:
     aws.delete_topic(TopicArn=ARN)
     assert tasks.check_drift() == 1
     assert "There is no such topic." in Topic.objects.get().drift
+    assert tasks.check_drift() == 0, "it was asked just now"
+    Topic.objects.update(drift_checked_at=timezone.now() - timedelta(hours=1))
+    assert tasks.check_drift() == 1, "what differs is asked again within the hour"
+    Topic.objects.update(drift=[])
+    assert tasks.check_drift() == 0, "what does not, only daily"
 
 
 def test_aws_out_of_reach_is_drift_and_no_crash(settings: Any, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
