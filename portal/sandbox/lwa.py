@@ -174,7 +174,7 @@ def _grant(form: dict[str, str], settings: Settings, state: State, found: Json) 
 
 def _refresh_token(form: dict[str, str], state: State, whose: Json) -> str:
     given = form.get("refresh_token") if form["grant_type"] == "refresh_token" else None
-    if given and (account == HOTEL or not state.knobs["rotate_refresh"]):
+    if given and (whose["account"] == HOTEL or not state.knobs["rotate_refresh"]):
         return given
     state.lwa["refresh"].pop(given, None)
     fresh = "Atzr|" + secrets.token_urlsafe(_TOKEN_BYTES)
