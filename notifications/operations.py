@@ -74,17 +74,16 @@ def ask_for_role(
         return row
 
 
-def hear(events: Iterable[asp.Event]) -> bool:
-    """What these events release, close and make due; True when something is due now. In a transaction; idempotent."""
+def hear(events: Iterable[asp.Event]) -> None:
+    """What these events release, close and make due. In a transaction; idempotent."""
     heard = [event for event in events if event.kind in (asp.SETUP, asp.ACTIVATION, asp.ASSIGNMENT, asp.REVOCATION)]
     if not heard:
-        return False
+        return
     _alone()
     for name in sorted({_canonical(event.endpoint_id) for event in heard if event.kind == asp.SETUP}):
         _arm(_row_of(endpoint_id=name))
     _release({event.unit_id for event in heard if event.kind == asp.ACTIVATION} - {""})
     close_roles()
-    return True
 
 
 def _release(units: set[str]) -> None:
