@@ -132,6 +132,12 @@ def endpoint(endpoint_id: str) -> Any:
     return call("GET", url, query={"expand": "all"}).document
 
 
+def endpoint_by_serial(serial_number: str) -> Any:
+    """The device with this serial number, whatever its endpoint ID is by now."""
+    url = f"{settings.ASP_API_URL}/v2/endpoints"
+    return call("GET", url, query={"serialNumber.value.text": serial_number, "expand": "all"}).document
+
+
 def associate(endpoint_id: str, unit_id: str) -> Any:
     """Put the device into the unit, and nowhere else; the answer, which may hold a new endpoint ID."""
     url = f"{settings.ASP_API_URL}/v2/endpoints/{_part(endpoint_id)}/associatedUnits"

@@ -50,7 +50,7 @@ def _claim() -> PropertyOperation | None:
 
 
 def _associate(row: PropertyOperation) -> None:
-    found = asp_api.endpoint(row.endpoint_id)
+    found = _look(row)
     if not row.identified:
         operations.identify(row, asp.serial_in(found))
         _give_back(row)  # with what is planned for this serial number it is due again, when its unit is ready
@@ -58,9 +58,20 @@ def _associate(row: PropertyOperation) -> None:
     if row.unit_id in asp.units_in(found):
         operations.serve(row, asp.endpoint_in(found), "It was in its unit already.")
         return
-    answer = asp_api.associate(row.endpoint_id, row.unit_id)
+    answer = asp_api.associate(asp.endpoint_in(found) or row.endpoint_id, row.unit_id)
     log.info("Smart Properties: %s is in %s", row.endpoint_id, row.unit_id)
     operations.serve(row, asp.endpoint_in(answer), "Amazon put it into its unit.")
+
+
+def _look(row: PropertyOperation) -> object:
+    """The device as Amazon knows it; by its serial number where we died before we noted the endpoint ID that it got."""
+    try:
+        return asp_api.endpoint(row.endpoint_id)
+    except AspError as problem:
+        found = asp_api.endpoint_by_serial(row.serial_number) if problem.status == 404 and row.serial_number else None
+        if not asp.endpoint_in(found):
+            raise
+        return found
 
 
 def _role(row: PropertyOperation) -> None:

@@ -55,6 +55,7 @@ def routes() -> list[tuple[str, str, Handler]]:
         ("GET", messenger, _list),
         ("GET", messenger + "/{id}", _get),
         ("DELETE", messenger + "/{id}", _delete),
+        ("GET", "/v2/endpoints", _by_serial),
         ("GET", "/v2/endpoints/{id}", _endpoint),
         ("PUT", "/v2/endpoints/{id}/associatedUnits", _associate),
         ("GET", "/v1/roles/assignments", _assignments),
@@ -201,9 +202,18 @@ def _found_endpoint(request: web.Request, amazon: Amazon) -> Json:
 
 
 def _endpoint(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:
-    found = _found_endpoint(request, amazon)
+    return 200, _shown(_found_endpoint(request, amazon))
+
+
+def _by_serial(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:
+    wanted = request.query.get("serialNumber.value.text")
+    found = [one for one in hotel(amazon)["endpoints"].values() if one["serial"] == wanted]
+    return 200, {"results": [_shown(one) for one in found], "paginationContext": {}}
+
+
+def _shown(found: Json) -> Json:
     units = [{"id": found["unit"]}] if found["unit"] else []
-    return 200, {"id": found["id"], "serialNumber": {"value": {"text": found["serial"]}}, "associatedUnits": units}
+    return {"id": found["id"], "serialNumber": {"value": {"text": found["serial"]}}, "associatedUnits": units}
 
 
 def _associate(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:
