@@ -72,7 +72,7 @@ class Fleet:
             now = unit.wakes
             await self._until(now)
             unit.live(now)
-            if now >= unit.online_at:
+            if now >= unit.online_at and not self._is_past(unit.wakes):
                 await self._upload(unit)
                 if unit.wants_reset(now - before):
                     await self._reset(unit)
@@ -82,6 +82,10 @@ class Fleet:
     async def _until(self, moment: datetime) -> None:
         if self.speed:
             await asyncio.sleep((moment - self.start).total_seconds() / self.speed - self.seconds)
+
+    def _is_past(self, moment: datetime) -> bool:
+        """Whether it happened while the unit was busy: what is measured meanwhile goes out together."""
+        return bool(self.speed) and (moment - self.start).total_seconds() / self.speed < self.seconds
 
     async def _reset(self, unit: Unit) -> None:
         """It has lost its memory and asks the portal where it stood."""
