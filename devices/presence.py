@@ -31,6 +31,13 @@ def heard_from(device: Device, heard_at: datetime) -> None:
             endpoint_changed.send(sender=Device, device_ids=[row.pk], what="connectivity")
 
 
+def doubt_clock(device: Device, heard_at: datetime) -> None:
+    """Note that a unit's clock has just claimed a time that cannot be; at most once a minute. Transactional, idempotent."""
+    if device.clock_doubted_at and heard_at - device.clock_doubted_at < WRITE_EVERY:
+        return
+    Device.objects.filter(pk=device.pk).update(clock_doubted_at=heard_at)
+
+
 def mark_silent(now: datetime) -> int:
     """Mark as offline whoever has been silent for longer than its model allows; how many.
 

@@ -39,7 +39,12 @@ class InventoryInline(ReadOnly, TabularInline):
 @admin.register(Device)
 class DeviceAdmin(ModelAdmin):
     list_display = ["serial_number", "device_model", "owner", "name", "online", "last_seen_at"]
-    list_filter = ["device_model", "online", ("owner", admin.EmptyFieldListFilter)]
+    list_filter = [
+        "device_model",
+        "online",
+        ("owner", admin.EmptyFieldListFilter),
+        ("clock_doubted_at", admin.EmptyFieldListFilter),
+    ]
     list_select_related = ["device_model", "owner"]
     search_fields = ["serial_number__startswith", "owner__email__istartswith"]
     search_help_text = "Begin of the serial number or of the owner's e-mail address"
@@ -57,6 +62,7 @@ class DeviceAdmin(ModelAdmin):
         "mac_address",
         "online",
         "last_seen_at",
+        "clock_doubted_at",
         "created_at",
     ]
     keys = ["key_changed_at", "key_seen_at", "previous_key_until"]
