@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -135,13 +136,14 @@ class Fleet:
         self.counts.update(answer["status"] for answer in answers)
 
     async def _insist(self, attempt: Callable[[], Awaitable[int]]) -> int:
-        """Try until there is an answer, with pauses that grow."""
-        pause, end = SHORTEST_PAUSE, time.monotonic() + self.patience
+        """Try until there is an answer, with pauses that grow. Waiting for one's turn in a large fleet is no silence."""
+        pause, end = SHORTEST_PAUSE, math.inf
         while True:
             try:
                 return await attempt()
             except NoAnswer as silence:
                 self.counts["no answer"] += 1
+                end = min(end, time.monotonic() + self.patience)
                 if time.monotonic() > end:
                     raise
                 await asyncio.sleep(max(pause, min(silence.wait, self.patience / 4)))

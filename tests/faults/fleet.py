@@ -56,7 +56,7 @@ class Portal:
         self.port = free_port()
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST", "DATA_DIR"))}
         self.environment = clean | {"EMBEDDED": "1", "DATA_DIR": str(folder), "PORTAL_PORT": str(self.port)}
-        self.environment |= {"LOG_LEVEL": "ERROR", "PYTHONUNBUFFERED": "1"}
+        self.environment |= {"LOG_LEVEL": "ERROR", "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 
     def manage(self, *arguments: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "manage.py", *arguments]

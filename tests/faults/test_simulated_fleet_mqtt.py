@@ -3,13 +3,14 @@
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.fleet import Portal, Size, happened, let_it_live, running_portal
-from tests.the_house import free_port
+from tests.the_house import ROOT, free_port, until
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin") or shutil.which("mosquitto")
 pytestmark = [
@@ -39,13 +40,17 @@ def broker(tmp_path: Path) -> Iterator[str]:
 class Bridge:
     """`manage.py mqtt_bridge` under one client ID, so that the broker keeps its session while it is dead."""
 
-    def __init__(self, portal: Portal, broker: str) -> None:
-        self.portal, self.broker = portal, broker
+    def __init__(self, portal: Portal, broker: str, log: Path) -> None:
+        self.portal, self.broker, self.log = portal, broker, log
         self.start()
 
     def start(self) -> None:
-        self.process = self.portal.manage("mqtt_bridge", "--url", self.broker, "--client-id", "bridge")
-        assert "The bridge is up" in self.process.stdout.readline()
+        command = [sys.executable, "manage.py", "mqtt_bridge", "--url", self.broker, "--client-id", "bridge"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=self.portal.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        until(lambda: "The bridge is up" in self.log.read_text(), 60, "the bridge's start")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -53,11 +58,18 @@ class Bridge:
 
 
 @pytest.fixture
-def bridge(portal: Portal, broker: str) -> Iterator[Bridge]:
-    bridge = Bridge(portal, broker)
+def bridge(portal: Portal, broker: str, tmp_path: Path) -> Iterator[Bridge]:
+    bridge = Bridge(portal, broker, tmp_path / "bridge.log")
     yield bridge
     bridge.process.terminate()
-    bridge.process.wait(20)
+    try:
+        bridge.process.wait(20)
+    except subprocess.TimeoutExpired:
+        bridge.process.send_signal(signal.SIGABRT)  # says where it hangs
+        bridge.process.wait(10)
+        raise
+    finally:
+        print(bridge.log.read_text()[-5000:])
 
 
 def test_nothing_is_lost_and_nothing_is_twice(portal: Portal, bridge: Bridge, broker: str) -> None:
