@@ -169,14 +169,14 @@ json_values = st.recursive(
 readings = st.dictionaries(st.sampled_from(["slot", "sequence", "value", "measured_at", "epoch", "x"]), json_values)
 
 
-@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=json_values | readings | st.fixed_dictionaries({"readings": st.lists(readings | json_values, max_size=4)}))
 def test_no_json_whatever_makes_us_fail(firmware: Firmware, body: Any) -> None:
     throttles.forget()
     assert firmware.post(json.dumps(body)).status_code in {200, 201, 400}
 
 
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200),
     header=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60),

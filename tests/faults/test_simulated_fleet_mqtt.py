@@ -46,10 +46,9 @@ class Bridge:
 
     def start(self) -> None:
         command = [sys.executable, "manage.py", "mqtt_bridge", "--url", self.broker, "--client-id", "bridge"]
+        environment = self.portal.environment | {"LOG_LEVEL": "INFO"}
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.portal.environment, stdout=log, stderr=subprocess.STDOUT
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         until(lambda: "The bridge is up" in self.log.read_text(), 60, "the bridge's start")
 
     def kill(self) -> None:
@@ -63,7 +62,7 @@ def bridge(portal: Portal, broker: str, tmp_path: Path) -> Iterator[Bridge]:
     yield bridge
     bridge.process.terminate()
     try:
-        bridge.process.wait(20)
+        assert bridge.process.wait(20) == 0
     except subprocess.TimeoutExpired:
         bridge.process.send_signal(signal.SIGABRT)  # says where it hangs
         bridge.process.wait(10)
@@ -84,4 +83,5 @@ def test_nothing_is_lost_and_nothing_is_twice(portal: Portal, bridge: Bridge, br
     said = let_it_live(portal, size, ["--door=mqtt", f"--broker={broker}"], [power_cut, power_cut])
     assert f"{size.units} units" in said
     assert "nothing lost, nothing twice" in said
+    assert "the session goes on" in bridge.log.read_text()
     assert happened(said)["recorded"] > 3 * size.units * size.days
