@@ -68,7 +68,7 @@ class Portal:
         command += ["--port", str(self.port), "--workers", "1", "--blocking-threads", "4", "--no-ws", "--http", "1"]
         command += ["--log-level", "error", "portal.wsgi:application"]
         self.web = subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
-        until(self.answers, 30, "the portal's first answer")
+        until(self.answers, 120, "the portal's first answer")
 
     def answers(self) -> bool:
         try:
@@ -91,7 +91,7 @@ def running_portal() -> Iterator[Portal]:
     embedded.start(folder)
     try:
         for command in (["migrate", "-v0"], ["createcachetable"]):
-            assert portal.manage(*command).wait(120) == 0
+            assert portal.manage(*command).wait(240) == 0
         portal.start()
         yield portal
         portal.kill()
@@ -109,7 +109,7 @@ def let_it_live(portal: Portal, size: Size, arguments: Sequence[str], blows: Seq
     listener = threading.Thread(target=lambda: said.extend(iter(fleet.stdout.readline, "")), daemon=True)
     listener.start()
     try:
-        until(lambda: any("are registered" in line for line in said), 60, "the fleet's start")
+        until(lambda: any("are registered" in line for line in said), 120, "the fleet's start")
         for blow in blows:
             time.sleep(size.seconds / (len(blows) + 2))
             blow()

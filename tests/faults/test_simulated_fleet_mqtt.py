@@ -49,7 +49,7 @@ class Bridge:
         environment = self.portal.environment | {"LOG_LEVEL": "INFO"}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        until(lambda: "The bridge is up" in self.log.read_text(), 60, "the bridge's start")
+        until(lambda: "The bridge is up" in self.log.read_text(), 180, "the bridge's start")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -62,7 +62,7 @@ def bridge(portal: Portal, broker: str, tmp_path: Path) -> Iterator[Bridge]:
     yield bridge
     bridge.process.terminate()
     try:
-        assert bridge.process.wait(20) == 0
+        assert bridge.process.wait(60) == 0
     except subprocess.TimeoutExpired:
         bridge.process.send_signal(signal.SIGABRT)  # says where it hangs
         bridge.process.wait(10)
