@@ -36,7 +36,6 @@ def as_csv(units: QuerySet[Device]) -> StreamingHttpResponse:
     """All of them as a download, some at a time: neither our memory nor one statement grows with their number."""
     answer = StreamingHttpResponse(_lines(units), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = 'attachment; filename="units.csv"'
-    answer["Cache-Control"] = "no-store"
     return answer
 
 

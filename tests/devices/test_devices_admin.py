@@ -189,7 +189,8 @@ def test_chosen_units_go_into_a_spreadsheet_without_a_secret_or_a_formula(
     Device.objects.filter(serial_number="CRM20-0002").update(firmware_version='=HYPERLINK("http://evil.example")')
     chosen = {"action": "export", "_selected_action": list(Device.objects.values_list("pk", flat=True))}
     answer = reader(django_user_model).post(DEVICES, chosen)
-    assert (answer["Content-Type"], answer["Cache-Control"]) == ("text/csv; charset=utf-8", "no-store")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert "no-store" in answer["Cache-Control"]
     text = b"".join(answer.streaming_content).decode()
     head, alices, nobodys = csv.DictReader(io.StringIO(text)).fieldnames, *csv.DictReader(io.StringIO(text))
     assert head[:3] == ["serial", "model", "owner"]

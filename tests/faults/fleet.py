@@ -72,7 +72,7 @@ class Portal:
 
     def answers(self) -> bool:
         try:
-            return requests.get(f"http://127.0.0.1:{self.port}/health/live", timeout=1).ok
+            return requests.get(f"http://127.0.0.1:{self.port}/health/live", timeout=10).ok
         except requests.RequestException:
             return False
 
