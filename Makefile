@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 export EMBEDDED ?= 1
 
-.PHONY: help run test check bench faults screenshots manage clean clean-all
+.PHONY: help run test check bench faults fleet screenshots manage clean clean-all
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -37,6 +37,10 @@ bench: $(VENV)/installed ## Speeds and memory beside a floor measured in the sam
 
 faults: $(VENV)/installed ## Real processes killed on purpose: workers, the web, the bridge
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults $(ARGS)
+
+FLEET ?= 1000x30x600
+fleet: $(VENV)/installed ## 1,000 faulty units, 30 days, 10 minutes, over HTTP and then over MQTT (FLEET=units x days x seconds)
+	@FLEET=$(FLEET) $(BIN)/python -m pytest -s tests/faults/test_simulated_fleet.py tests/faults/test_simulated_fleet_mqtt.py $(ARGS)
 
 screenshots: $(VENV)/installed ## New pictures for the README
 	@mkdir -p .data/screenshots && SCREENSHOTS=.data/screenshots $(BIN)/python -m pytest -q tests/browser && \

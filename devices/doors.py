@@ -49,7 +49,10 @@ class EventsView(DeviceAPIView):
         said = serializers.happening_of(body_of(request))
         if isinstance(said, list):
             return problems.problem(400, "The event is refused; see errors.", said)
-        told = events.tell(request.auth, said, timezone.now())
+        try:
+            told = events.tell(request.auth, said, timezone.now())
+        except events.EventRefused as refusal:
+            return problems.problem(400, str(refusal), [serializers.fault("slot", str(refusal))])
         answer: dict[str, Any] = {"id": said.event_id, "status": told.status}
         if told.outcome:
             answer["reading"] = serializers.answer(told.outcome)

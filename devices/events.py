@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from devices import presence, registry
+from devices import presence, registry, remembered
 from devices.inventory import Measurement, Outcome, record_reading
+from devices.measurements import shown
 from devices.models import Device, DeviceEvent, EventType
 from devices.signals import doorbell_pressed
 
@@ -42,14 +43,21 @@ class Told:
     outcome: Outcome | None = None
 
 
+class EventRefused(ValueError):
+    """An event that cannot have happened to this unit; the text says what to change."""
+
+
 @transaction.atomic
 def tell(device: Device, happening: Happening, heard_at: datetime) -> Told:
     """Take one event of a unit.
 
     Transactional. Idempotent by (device, event_id): the second time is "already known" and does nothing. A press sends
     doorbell_pressed; a consumable replaced may bring its first reading; a reset releases the unit from its owner,
-    unless it happened before the present owner claimed it. A clock that runs ahead is put back to ours.
+    unless it happened before the present owner claimed it. A clock that runs ahead is put back to ours. Raises
+    EventRefused for a slot that the unit's model does not have, and then nothing of it is taken.
     """
+    if happening.slot:
+        _expect_slot(device, happening.slot)
     outcome = record_reading(device, [happening.reading], heard_at)[0] if happening.reading else None
     presence.heard_from(device, heard_at)
     happened_at = min(happening.happened_at or heard_at, heard_at)
@@ -68,6 +76,11 @@ def forget(now: datetime) -> int:
     ):
         gone += DeviceEvent.objects.filter(pk__in=[pk for (pk,) in ids]).delete()[0]
     return gone
+
+
+def _expect_slot(device: Device, slot: str) -> None:
+    if slot not in (known := remembered.slots(device.device_model_id, [slot])):
+        raise EventRefused(f"This model has no slot '{shown(slot)}'. Its slots: {', '.join(sorted(known)) or 'none'}.")
 
 
 def _store(device: Device, happening: Happening, happened_at: datetime, heard_at: datetime) -> bool:

@@ -51,7 +51,8 @@ def record_reading(device: Device, measurements: Sequence[Measurement], heard_at
 
     The state moves only forward by (epoch, sequence); what comes late goes to the history and corrects its day. Values
     come as the device counts (Slot.from_raw) and are kept in the slot's unit, rounded half-even to 0.001; the slots are
-    those of a few seconds ago at the latest (remembered.py). ``heard_at`` is our clock (aware). ``device`` is read for
+    those of a few seconds ago at the latest (remembered.py). ``heard_at`` is our clock (aware); where the device's cannot
+    be right ours is taken as "measured", the answer says so and the device is flagged (``clock_doubted_at``). ``device`` is read for
     its model, online and last_seen_at. Refused measurements never stop the others. Raises ValueError for an empty or
     oversized batch or a naive clock. Limits: Alexa reference 2.6 and 3.
     """
@@ -61,6 +62,8 @@ def record_reading(device: Device, measurements: Sequence[Measurement], heard_at
     accepted = [verdict for verdict in judged if isinstance(verdict, Accepted)]
     with transaction.atomic():
         stored = _store(device, accepted, heard_at) if accepted else []
+        if any(entry.doubt and row.recorded for entry, row in zip(accepted, stored, strict=True)):
+            presence.doubt_clock(device, heard_at)
         presence.heard_from(device, heard_at)  # before the signal: Device is locked before what receivers lock
         if changes := _changes(device, accepted, stored):
             inventory_changed.send(sender=Inventory, changes=changes)
@@ -131,7 +134,7 @@ def _answers(
 
 def _answer(measurement: Measurement, entry: Accepted, row: Stored) -> Outcome:
     if row.recorded:
-        return Outcome("recorded", measurement=measurement)
+        return Outcome("recorded", entry.doubt, "measured_at" if entry.doubt else "", measurement)
     if row.stored is None or row.stored == entry.value:
         return Outcome("already known", measurement=measurement)
     reason = f"The value differs: this sequence is stored with {row.stored.normalize():f}. Use a new sequence number."

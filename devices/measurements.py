@@ -20,6 +20,7 @@ STEP = Decimal("0.001")
 LARGEST = Decimal("999999999.999")  # what the columns hold: 12 digits, 3 of them decimals
 LARGEST_SEQUENCE = 2**63 - 1
 LARGEST_EPOCH = 2**31 - 1
+_OURS = "; our time was taken. Set the clock, or leave it out."
 _DECIMAL_TEXT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
 
@@ -50,13 +51,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A measurement that fits the slot and the columns."""
+    """A measurement that fits the slot and the columns. ``doubt``: why the device's clock was not believed, else empty."""
 
     slot: Slot
     epoch: int
     sequence: int
     value: Decimal
     measured_at: datetime
+    doubt: str = ""
 
     @property
     def order(self) -> tuple[int, int]:
@@ -78,14 +80,19 @@ class MeasurementRefused(ValueError):
 
 
 def accept(said: Measurement, slots: dict[str, Slot], heard_at: datetime) -> Accepted:
-    """Check one measurement against its slot and our clock; raises MeasurementRefused. Values are rounded to 0.001."""
+    """Check one measurement against its slot and our clock; raises MeasurementRefused. Values are rounded to 0.001.
+
+    A time that cannot be (more than AHEAD from now, or before OLDEST) is no reason to lose a reading: ours is taken.
+    """
     slot = _slot(said.slot, slots)
+    measured_at, doubt = _moment(said.measured_at, heard_at)
     return Accepted(
         slot=slot,
         epoch=_whole("epoch", said.epoch, LARGEST_EPOCH),
         sequence=_whole("sequence", said.sequence, LARGEST_SEQUENCE),
         value=_value(said.value, slot),
-        measured_at=_moment(said.measured_at, heard_at),
+        measured_at=measured_at,
+        doubt=doubt,
     )
 
 
@@ -149,18 +156,18 @@ def _number(raw: Any) -> Decimal:
     return number
 
 
-def _moment(measured_at: Any, heard_at: datetime) -> datetime:
+def _moment(measured_at: Any, heard_at: datetime) -> tuple[datetime, str]:
+    """When it was measured, and why that is not what the device says."""
     if measured_at is None:
-        return heard_at
+        return heard_at, ""
     if not isinstance(measured_at, datetime) or measured_at.utcoffset() is None:
         raise MeasurementRefused("measured_at", "measured_at needs its offset from UTC, e.g. 2026-11-21T10:00:00Z.")
     if measured_at < OLDEST:
-        raise MeasurementRefused("measured_at", "measured_at is before the year 2000: set the clock, or leave it out.")
+        return heard_at, f"measured_at is before the year 2000{_OURS}"
     if measured_at - heard_at > AHEAD:
-        raise MeasurementRefused("measured_at", _from_the_future(measured_at - heard_at))
-    return measured_at.astimezone(UTC)
+        return heard_at, f"measured_at is from the future, {_shown(measured_at - heard_at)} ahead of our clock{_OURS}"
+    return measured_at.astimezone(UTC), ""
 
 
-def _from_the_future(ahead: timedelta) -> str:
-    seconds = timedelta(seconds=int(ahead.total_seconds()))
-    return f"measured_at is from the future: {seconds} (h:m:s) ahead of our clock. Set the clock, or leave it out."
+def _shown(ahead: timedelta) -> str:
+    return f"{timedelta(seconds=int(ahead.total_seconds()))} (h:m:s)"

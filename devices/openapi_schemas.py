@@ -50,7 +50,12 @@ SCHEMAS: dict[str, Any] = {
         slot=TEXT | {"maxLength": 64, "example": "beans"},
         sequence=SEQUENCE | {"description": "Rises with every reading of the slot.", "example": 17},
         value=NUMBER | {"description": "In the slot's unit: what is left, or what was used.", "example": 42.5},
-        measured_at=MOMENT | {"nullable": True, "description": "The device's clock; leave it out without one."},
+        measured_at=MOMENT
+        | {
+            "nullable": True,
+            "description": "The device's clock; leave it out without one. A time "
+            "that cannot be (ahead of ours by more than 5 minutes, or before 2000) is replaced by ours, and the answer says so.",
+        },
         epoch=EPOCH | {"description": "One more after each factory reset.", "default": 0},
     ),
     "ReadingResult": RESULT,

@@ -17,6 +17,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 LARGEST_BODY = 1024 * 1024  # bytes
+LONGEST_WHOLE = 30  # characters
 
 
 class BodyTooLarge(APIException):
@@ -35,6 +36,14 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
+class EncodingRefused(APIException):
+    """415: a compressed body would be read as damaged JSON, and said to be so."""
+
+    status_code = 415
+    default_detail = "Send the body as plain JSON, without Content-Encoding."
+    default_code = "unsupported_encoding"
+
+
 class StrictJSONParser(BaseParser):
     """application/json of at most 1 MiB."""
 
@@ -48,9 +57,11 @@ class StrictJSONParser(BaseParser):
 
 
 def body_of(request: Request) -> Any:
-    """What was posted; raises 411 for a chunked body and 400 for an empty one."""
+    """What was posted; raises 411 for a chunked body, 415 for a compressed one and 400 for an empty one."""
     if request.META.get("HTTP_TRANSFER_ENCODING") and not request.META.get("CONTENT_LENGTH"):
         raise LengthRequired
+    if request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
+        raise EncodingRefused
     if request.META.get("CONTENT_LENGTH") in (None, "", "0"):
         raise ParseError("The body is empty.")
     return request.data
@@ -60,7 +71,9 @@ def loads(body: bytes) -> Any:
     """Parse one JSON text; raises ParseError (400) with a sentence that says what is wrong."""
     try:
         text = body.decode("utf-8")
-        return json.loads(text, parse_float=_number, parse_constant=Decimal, object_pairs_hook=_object)
+        return json.loads(
+            text, parse_float=_number, parse_int=_whole, parse_constant=Decimal, object_pairs_hook=_object
+        )
     except RecursionError as error:
         raise ParseError("The JSON is nested too deeply.") from error
     except ValueError as error:
@@ -89,6 +102,11 @@ def _number(text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation:  # an exponent beyond anything
         return Decimal("NaN")
+
+
+def _whole(text: str) -> int | Decimal:
+    """Nobody counts so far; Python refuses to make an int of thousands of digits, and with it the whole batch."""
+    return int(text) if len(text) <= LONGEST_WHOLE else _number(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

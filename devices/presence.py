@@ -6,7 +6,7 @@ sweep allows for that minute. Both verbs send endpoint_changed(what="connectivit
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from devices.models import Device, DeviceModel
@@ -14,6 +14,12 @@ from devices.signals import endpoint_changed
 
 WRITE_EVERY = timedelta(minutes=1)
 BATCH = 1000
+# The lock comes first, so that whether it was online is judged by the newest row.
+_HEARD = """
+WITH held AS (SELECT id, online FROM devices_device WHERE id = %s FOR NO KEY UPDATE)
+UPDATE devices_device AS d SET online = true, last_seen_at = greatest(d.last_seen_at, %s)
+FROM held WHERE d.id = held.id RETURNING held.online
+"""
 
 
 def heard_from(device: Device, heard_at: datetime) -> None:
@@ -23,12 +29,17 @@ def heard_from(device: Device, heard_at: datetime) -> None:
     """
     if device.online and device.last_seen_at and heard_at - device.last_seen_at < WRITE_EVERY:
         return
-    with transaction.atomic():
-        row = Device.objects.select_for_update(no_key=True).only("online", "last_seen_at").get(pk=device.pk)
-        seen = max(heard_at, row.last_seen_at or heard_at)
-        Device.objects.filter(pk=row.pk).update(online=True, last_seen_at=seen)
-        if not row.online:
-            endpoint_changed.send(sender=Device, device_ids=[row.pk], what="connectivity")
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(_HEARD, [device.pk, heard_at])
+        if cursor.fetchone() == (False,):
+            endpoint_changed.send(sender=Device, device_ids=[device.pk], what="connectivity")
+
+
+def doubt_clock(device: Device, heard_at: datetime) -> None:
+    """Note that a unit's clock has just claimed a time that cannot be; at most once a minute. Transactional, idempotent."""
+    if device.clock_doubted_at and heard_at - device.clock_doubted_at < WRITE_EVERY:
+        return
+    Device.objects.filter(pk=device.pk).update(clock_doubted_at=heard_at)
 
 
 def mark_silent(now: datetime) -> int:

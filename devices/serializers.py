@@ -76,14 +76,14 @@ def happening_of(body: Any) -> Happening | Faults:
 def _happened_at(text: Any, faults: Faults) -> datetime | None:
     try:
         moment = text if text is None else _moment(text)
-        if moment is not None and (moment.utcoffset() is None or moment < OLDEST):
-            raise ValueError("no offset, or a clock that was never set")
+        if moment is not None and moment.utcoffset() is None:
+            raise ValueError("no offset")
     except (ValueError, OverflowError):
         faults.append(
             fault("happened_at", "happened_at must be like 2026-11-21T10:00:00Z; leave it out without a clock.")
         )
         return None
-    return moment
+    return moment if moment is None or moment >= OLDEST else None  # a clock that was never set is none
 
 
 def _first_reading(item: Any, faults: Faults) -> Measurement | None:

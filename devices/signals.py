@@ -14,6 +14,8 @@ wire in a receiver.
 ``doorbell_pressed``   device_id: int, event_id: str (the device's own), pressed_at: datetime (the device's clock, or ours)
     Once for each press, however often the device repeats itself. Old presses are told, too: who hears them knows when
     a ring is worthless.
+``reach_asked``        device_model_id: int
+    A question, not news: each receiver returns how many customers would hear of a change of this model's description.
 """
 
 from dataclasses import dataclass
@@ -46,3 +48,4 @@ class InventoryChange:
 inventory_changed = Signal()
 endpoint_changed = Signal()
 doorbell_pressed = Signal()
+reach_asked = Signal()

@@ -7,6 +7,8 @@ from celery import Celery, signals
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from portal import folder_broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 
@@ -15,6 +17,7 @@ def _knock(task: str, seconds: float) -> dict[str, object]:
 
 
 def _app() -> Celery:
+    folder_broker.install()
     app = Celery("portal")
     app.set_default()  # for every thread: whoever rings a doorbell means this app
     app.config_from_object("django.conf:settings", namespace="CELERY")

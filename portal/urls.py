@@ -18,6 +18,10 @@ oauth = (
 )
 
 urlpatterns = [
+    # What machines ask for, thousands of times as often as people.
+    path("api/v1/", include("devices.urls")),
+    path("skill/", include("skill.urls")),
+    path("sns", include("notifications.urls")),
     path("", views.home, name="home"),
     path("devices/", views.devices, name="devices"),
     path("devices/add/", views.add_device, name="add_device"),
@@ -34,11 +38,8 @@ urlpatterns = [
     path("alexa/check/", connect.check, name="check_alexa"),
     path("accounts/", include("allauth.account.urls")),
     path("o/", include(oauth)),
-    path("skill/", include("skill.urls")),
-    path("api/v1/", include("devices.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="devices/api_docs.html"), name="api_docs"),
-    path("sns", include("notifications.urls")),
     path("admin/", admin.site.urls),
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),

@@ -208,4 +208,4 @@ def _outcome(done: catalogue.Published) -> str:
     if not done.devices:
         return "Published. Nothing that Alexa knows has changed, so no device is told."
     rest = " The rest follows within a minute or two." if done.revision.told_up_to is not None else ""
-    return f"Published. {done.reach} are told.{rest}"
+    return f"Published. It touches {done.reach}.{rest}"

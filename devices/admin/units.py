@@ -1,5 +1,6 @@
 """Units for staff: every change is a verb of registry.py; keys and claim codes are shown once, when they are made."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.text import slugify
@@ -15,11 +16,14 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action as list_action
 
 from devices import registry
+from devices.admin.export import as_csv
 from devices.admin.readings import ReadOnly
 from devices.admin.unit_forms import DeviceForm, ImportForm, ReasonForm
 from devices.models import ClaimAttempt, Device, Inventory
 from devices.paging import EstimatedPaginator
 from devices.uploads import Uploaded, UploadRefused, import_upload, secrets_csv
+
+log = logging.getLogger(__name__)
 
 Deed = Callable[[HttpRequest, Device, str], None]
 
@@ -39,7 +43,12 @@ class InventoryInline(ReadOnly, TabularInline):
 @admin.register(Device)
 class DeviceAdmin(ModelAdmin):
     list_display = ["serial_number", "device_model", "owner", "name", "online", "last_seen_at"]
-    list_filter = ["device_model", "online", ("owner", admin.EmptyFieldListFilter)]
+    list_filter = [
+        "device_model",
+        "online",
+        ("owner", admin.EmptyFieldListFilter),
+        ("clock_doubted_at", admin.EmptyFieldListFilter),
+    ]
     list_select_related = ["device_model", "owner"]
     search_fields = ["serial_number__startswith", "owner__email__istartswith"]
     search_help_text = "Begin of the serial number or of the owner's e-mail address"
@@ -47,7 +56,7 @@ class DeviceAdmin(ModelAdmin):
     paginator = EstimatedPaginator
     show_full_result_count = False
     inlines = [InventoryInline]
-    actions = ["rotate_keys", "revoke_keys", "release_devices"]
+    actions = ["rotate_keys", "revoke_keys", "release_devices", "export"]
     actions_list = ["import_list"]
     facts = [
         "owner",
@@ -57,6 +66,7 @@ class DeviceAdmin(ModelAdmin):
         "mac_address",
         "online",
         "last_seen_at",
+        "clock_doubted_at",
         "created_at",
     ]
     keys = ["key_changed_at", "key_seen_at", "previous_key_until"]
@@ -107,6 +117,11 @@ class DeviceAdmin(ModelAdmin):
     @admin.action(description="Release from the owner", permissions=["release"])
     def release_devices(self, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse | None:
         return self._ask(request, queryset, "release_devices", "Release from the owner", _release)
+
+    @admin.action(description="Export as CSV", permissions=["view"])
+    def export(self, request: HttpRequest, queryset: QuerySet[Device]) -> StreamingHttpResponse:
+        log.info("staff %s exports units as CSV", request.user.pk)
+        return as_csv(queryset)
 
     @list_action(description="Import a factory's list", url_path="import", permissions=["import"])
     def import_list(self, request: HttpRequest) -> HttpResponse:

@@ -22,7 +22,7 @@ from devices.catalogue.difference import Change
 from devices.catalogue.lint import Finding
 from devices.catalogue.rows import MODEL_COLUMNS, SLOT_COLUMNS, slot_row
 from devices.models import Device, DeviceModel, Revision, Slot
-from devices.signals import endpoint_changed
+from devices.signals import endpoint_changed, reach_asked
 
 log = logging.getLogger(__name__)
 AT_ONCE = 1000  # devices told in one transaction and one signal
@@ -39,13 +39,14 @@ class PublishRefused(Exception):
 
 
 class Reach(NamedTuple):
-    """Whom a publication touches: owned devices, and the customers who own them."""
+    """Whom a publication touches: owned devices, the customers who own them, and how many of these are linked and hear it."""
 
     devices: int
     customers: int
+    linked: int
 
     def __str__(self) -> str:
-        return f"{self.devices} owned device(s) of {self.customers} customer(s)"
+        return f"{self.devices} owned device(s) of {self.customers} customer(s), {self.linked} of them linked"
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ def fingerprint(model: DeviceModel, description: Description) -> str:
 
 
 def touched(model: DeviceModel, changes: Sequence[Change]) -> Reach:
-    """Whom a publication with these changes touches. Which of them are linked, the rooms above know."""
+    """Whom a publication with these changes touches. Who is linked is known to the rooms above, which are asked."""
     if not any(change.announced for change in changes):
-        return Reach(0, 0)
+        return Reach(0, 0, 0)
     owned = Device.objects.filter(device_model=model, owner__isnull=False)
-    return Reach(**owned.aggregate(devices=Count("pk"), customers=Count("owner", distinct=True)))
+    answers = reach_asked.send(sender=DeviceModel, device_model_id=model.pk)
+    counts = owned.aggregate(devices=Count("pk"), customers=Count("owner", distinct=True))
+    return Reach(**counts, linked=sum(count for _, count in answers))
 
 
 def publish(

@@ -54,6 +54,13 @@ class Device(models.Model):
     firmware_version = models.CharField(max_length=64, blank=True)
     online = models.BooleanField(default=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    clock_doubted_at = models.DateTimeField(
+        "clock last wrong",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it last claimed to have measured in the future, or before 2000; our time was taken instead.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

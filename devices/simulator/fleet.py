@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -72,7 +73,7 @@ class Fleet:
             now = unit.wakes
             await self._until(now)
             unit.live(now)
-            if now >= unit.online_at:
+            if now >= unit.online_at and not self._is_past(unit.wakes):
                 await self._upload(unit)
                 if unit.wants_reset(now - before):
                     await self._reset(unit)
@@ -82,6 +83,10 @@ class Fleet:
     async def _until(self, moment: datetime) -> None:
         if self.speed:
             await asyncio.sleep((moment - self.start).total_seconds() / self.speed - self.seconds)
+
+    def _is_past(self, moment: datetime) -> bool:
+        """Whether it happened while the unit was busy: what is measured meanwhile goes out together."""
+        return bool(self.speed) and (moment - self.start).total_seconds() / self.speed < self.seconds
 
     async def _reset(self, unit: Unit) -> None:
         """It has lost its memory and asks the portal where it stood."""
@@ -131,13 +136,14 @@ class Fleet:
         self.counts.update(answer["status"] for answer in answers)
 
     async def _insist(self, attempt: Callable[[], Awaitable[int]]) -> int:
-        """Try until there is an answer, with pauses that grow."""
-        pause, end = SHORTEST_PAUSE, time.monotonic() + self.patience
+        """Try until there is an answer, with pauses that grow. Waiting for one's turn in a large fleet is no silence."""
+        pause, end = SHORTEST_PAUSE, math.inf
         while True:
             try:
                 return await attempt()
             except NoAnswer as silence:
                 self.counts["no answer"] += 1
+                end = min(end, time.monotonic() + self.patience)
                 if time.monotonic() > end:
                     raise
                 await asyncio.sleep(max(pause, min(silence.wait, self.patience / 4)))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from devices.simulator.scenarios import Scenario
 
 BEANS, CUPS = "beans", "cups"
-LARGEST_DRIFT = 240.0  # seconds; beyond five minutes ahead the portal refuses, and a real unit asks for the time
+LARGEST_DRIFT = 240.0  # seconds; beyond five minutes ahead the portal takes its own time instead
 
 
 class Key(NamedTuple):

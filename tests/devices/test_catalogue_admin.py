@@ -75,12 +75,12 @@ def test_from_draft_to_live(staff: Client, crema: DeviceModel, machine: Device) 
 
     shown = staff.get(page("publish", crema)).content.decode()
     assert "arn:live:beans" in shown
-    assert "touches <strong>1 owned device(s) of 1 customer(s)</strong>" in shown
+    assert "touches <strong>1 owned device(s) of 1 customer(s), 0 of them linked</strong>" in shown
     seen = re.search(r'name="seen" value="(\w{64})"', shown)
     assert seen
     form = {"seen": seen[1], "reason": "Names for Germany"}
     assert (
-        "1 owned device(s) of 1 customer(s) are told"
+        "1 owned device(s) of 1 customer(s), 0 of them linked"
         in staff.post(page("publish", crema), form, follow=True).content.decode()
     )
     crema.refresh_from_db()

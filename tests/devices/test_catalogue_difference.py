@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from devices.capabilities import CHOOSABLE, TABLE, interfaces_of, unknown
@@ -118,6 +118,7 @@ MODEL = some.builds(
 ).map(lambda model: Description.from_json(model.to_json()))  # sorted
 
 
+@settings(max_examples=30, deadline=None)
 @given(MODEL, MODEL)
 def test_nothing_that_differs_goes_unsaid(one: Description, other: Description) -> None:
     assert bool(difference(one, other)) == (one != other)

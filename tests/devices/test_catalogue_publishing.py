@@ -103,7 +103,7 @@ def test_exactly_the_owned_devices_of_the_model_are_told(
     told.clear()
     done = published(crema, replace(now_live(crema), name="Crema twenty"))
     assert told == [[machine.pk]]
-    assert done.reach == (1, 1)
+    assert done.reach == (1, 1, 0)
     assert done.revision.told_up_to is None
 
 
@@ -124,7 +124,7 @@ def test_many_are_told_in_ascending_sets(crema: DeviceModel, bob: Any, told: Any
     told.clear()
     done = published(crema, replace(now_live(crema), name="Crema twenty"))
     assert told == [ids[:3], ids[3:6], ids[6:]]
-    assert catalogue.touched(crema, done.changes) == (7, 1)
+    assert catalogue.touched(crema, done.changes) == (7, 1, 0)
 
 
 def test_a_sweep_goes_on_where_a_publication_stopped(crema: DeviceModel, bob: Any, told: Any, monkeypatch: Any) -> None:
@@ -267,7 +267,7 @@ def test_publishing_by_command(crema: DeviceModel, machine: Device, told: Any, t
     out = StringIO()
     call_command("publish_model", "CREMA-20", file=file, stdout=out)
     assert "model, name: Crema 20 → Crema twenty (Alexa is told)" in out.getvalue()
-    assert "touches 1 owned device(s) of 1 customer(s)" in out.getvalue()
+    assert "touches 1 owned device(s) of 1 customer(s), 0 of them linked" in out.getvalue()
     assert now_live(crema).name == "Crema 20"
     with pytest.raises(CommandError, match="Say why"):
         call_command("publish_model", "CREMA-20", yes=True, stdout=out)

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -243,13 +243,22 @@ def test_any_accept_header_is_answered_in_json(firmware: Firmware) -> None:
     assert firmware.get(f"{ME}?format=xml").status_code == 200
 
 
-def test_a_reading_from_the_future_is_refused_and_can_be_sent_without_its_time(firmware: Firmware) -> None:
-    ahead = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
-    said = {"slot": "beans", "sequence": 1, "value": 5}
-    [error] = problem(firmware.post(said | {"measured_at": ahead}), 400)["errors"]
-    assert error["field"] == "measured_at"
-    assert "future" in error["reason"]
-    assert firmware.post(said).status_code == 201
+@pytest.mark.parametrize(("claimed", "because"), [("2099-01-01T00:00:00Z", "future"), ("1970-01-01T00:00:00Z", "2000")])
+def test_a_clock_that_cannot_be_right_is_flagged_and_loses_nothing(
+    firmware: Firmware, machine: Device, claimed: str, because: str
+) -> None:
+    said = {"slot": "beans", "sequence": 1, "value": 5, "measured_at": claimed}
+    answer = firmware.post(said)
+    assert (answer.status_code, answer.json()["status"], answer.json()["field"]) == (201, "recorded", "measured_at")
+    assert because in answer.json()["reason"]
+    reading = Reading.objects.get()
+    assert reading.measured_at == reading.heard_at
+    flagged = Device.objects.get(pk=machine.pk).clock_doubted_at
+    assert flagged == reading.heard_at
+
+    assert firmware.post(said).json()["status"] == "already known"
+    firmware.post({"slot": "beans", "sequence": 2, "value": 4, "measured_at": datetime.now(UTC).isoformat()})
+    assert Device.objects.get(pk=machine.pk).clock_doubted_at == flagged
 
 
 def test_speaking_brings_a_machine_back_online(firmware: Firmware, machine: Device) -> None:

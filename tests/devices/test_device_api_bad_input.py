@@ -1,5 +1,6 @@
 """What the device API says to nonsense: the right status, problem+json, nothing stored, and never our fault (5xx)."""
 
+import gzip
 import json
 from typing import Any
 
@@ -85,9 +86,6 @@ def test_a_body_that_is_not_a_reading(firmware: Firmware, body: bytes) -> None:
         ({"measured_at": 1763719200}, "measured_at"),
         ({"measured_at": "2026-11-21"}, "measured_at"),
         ({"measured_at": "2026-11-21T10:00:00"}, "measured_at"),
-        ({"measured_at": "1970-01-01T00:00:00Z"}, "measured_at"),
-        ({"measured_at": "0001-01-01T00:00:00+23:59"}, "measured_at"),
-        ({"measured_at": "9999-12-31T23:59:59-23:59"}, "measured_at"),
         ({"measured_at": "\ud800"}, "measured_at"),
         ({"level": 5}, "level"),
         ({"\ud800": 5}, "\\ud800"),
@@ -171,14 +169,14 @@ json_values = st.recursive(
 readings = st.dictionaries(st.sampled_from(["slot", "sequence", "value", "measured_at", "epoch", "x"]), json_values)
 
 
-@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=json_values | readings | st.fixed_dictionaries({"readings": st.lists(readings | json_values, max_size=4)}))
 def test_no_json_whatever_makes_us_fail(firmware: Firmware, body: Any) -> None:
     throttles.forget()
     assert firmware.post(json.dumps(body)).status_code in {200, 201, 400}
 
 
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200),
     header=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60),
@@ -188,3 +186,21 @@ def test_no_bytes_whatever_make_us_fail(firmware: Firmware, body: bytes, header:
     assert firmware.post(body).status_code in {200, 201, 400}
     assert firmware.client.get(ME, headers={"Authorization": header}).status_code == 401
     assert firmware.client.get(ME, headers={"Authorization": f"Basic {header}"}).status_code == 401
+
+
+def test_a_number_of_thousands_of_digits_spoils_only_its_own_reading(firmware: Firmware) -> None:
+    items = [json.dumps(GOOD | {"sequence": number}) for number in (1, 2, 3)]
+    items += [
+        f'{{"slot": "beans", "sequence": {"9" * 5000}, "value": 1}}',
+        f'{{"slot": "beans", "sequence": 4, "value": {"9" * 5000}}}',
+    ]
+    results = firmware.post(f'{{"readings": [{", ".join(items)}]}}').json()["results"]
+    assert [result["status"] for result in results] == ["recorded"] * 3 + ["refused"] * 2
+    assert [result["field"] for result in results[3:]] == ["sequence", "value"]
+
+
+def test_a_compressed_body_is_turned_away_in_words(firmware: Firmware) -> None:
+    packed = gzip.compress(json.dumps(GOOD).encode())
+    answer = firmware.post(packed, **{"Content-Encoding": "gzip"})
+    assert "without Content-Encoding" in problem(answer, 415)["detail"]
+    assert firmware.post(GOOD, **{"Content-Encoding": "identity"}).status_code == 201

@@ -1,5 +1,7 @@
 """The registry as support sees it: the same verbs, no secrets, no full counts."""
 
+import csv
+import io
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -178,3 +180,32 @@ def test_a_slot_that_amazon_would_not_take_is_refused(crema: DeviceModel) -> Non
             slot.full_clean()
     slot.measurement, slot.unit = "Weight", "GRAM"
     slot.full_clean()
+
+
+def test_chosen_units_go_into_a_spreadsheet_without_a_secret_or_a_formula(
+    machine: Device, crema: DeviceModel, django_user_model: Any
+) -> None:
+    _, key, code = registry.register("CRM20-0002", crema)
+    Device.objects.filter(serial_number="CRM20-0002").update(firmware_version='=HYPERLINK("http://evil.example")')
+    chosen = {"action": "export", "_selected_action": list(Device.objects.values_list("pk", flat=True))}
+    answer = reader(django_user_model).post(DEVICES, chosen)
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert "no-store" in answer["Cache-Control"]
+    text = b"".join(answer.streaming_content).decode()
+    head, alices, nobodys = csv.DictReader(io.StringIO(text)).fieldnames, *csv.DictReader(io.StringIO(text))
+    assert head[:3] == ["serial", "model", "owner"]
+    assert (alices["serial"], alices["owner"], alices["online"]) == ("CRM20-0001", "alice@example.com", "True")
+    assert alices["claimed_at"].startswith("20")
+    assert (nobodys["owner"], nobodys["firmware"]) == ("", '\'=HYPERLINK("http://evil.example")')
+    secrets = [key, code, machine.key, *Device.objects.values_list("key_hash", flat=True)]
+    assert not [secret for secret in secrets if secret in text]
+
+
+def test_an_export_asks_in_pieces(machine: Device, crema: DeviceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from devices.admin import export
+
+    monkeypatch.setattr(export, "AT_ONCE", 2)
+    for number in range(2, 6):
+        registry.register(f"CRM20-000{number}", crema)
+    text = b"".join(export.as_csv(Device.objects.all())).decode()
+    assert [line.split(",")[0] for line in text.splitlines()] == ["serial", *(f"CRM20-000{n}" for n in range(1, 6))]

@@ -150,7 +150,7 @@ def weeks(draw: st.DrawFn) -> list[list[Measurement]]:
     return [heard[start : start + size] for start in range(0, len(heard), size)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=weeks())
 def test_whatever_comes_when_the_days_are_what_the_readings_add_up_to(
     counted: Device, batches: list[list[Measurement]]

@@ -128,11 +128,11 @@ def test_a_clock_that_runs_a_little_ahead_is_believed() -> None:
     assert judge(at=NOW + timedelta(minutes=5)).measured_at == NOW + timedelta(minutes=5)
 
 
-def test_a_reading_from_the_future_is_told_by_how_much() -> None:
-    refused = refusal(at=NOW + timedelta(minutes=5, seconds=1))
-    assert refused.field == "measured_at"
-    assert "0:05:01" in refused.reason
-    assert "leave it out" in refused.reason
+def test_a_reading_from_the_future_is_kept_at_our_time_and_told_by_how_much() -> None:
+    kept = judge(at=NOW + timedelta(minutes=5, seconds=1))
+    assert kept.measured_at == NOW
+    assert "0:05:01" in kept.doubt
+    assert "leave it out" in kept.doubt
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,23 @@ def test_a_reading_from_the_future_is_told_by_how_much() -> None:
         datetime(1970, 1, 1, tzinfo=UTC),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=23))),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-23))),
+    ],
+)
+def test_a_clock_that_was_never_set_loses_no_reading(moment: datetime) -> None:
+    kept = judge(at=moment)
+    assert kept.measured_at == NOW
+    assert "our time was taken" in kept.doubt
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
         NOW.replace(tzinfo=None),
         "2026-11-21T10:00:00Z",
         0,
     ],
 )
-def test_a_clock_that_was_never_set_is_refused(moment: Any) -> None:
+def test_what_is_no_moment_is_refused(moment: Any) -> None:
     assert refusal(at=moment).field == "measured_at"
 
 

@@ -67,7 +67,7 @@ def counted(machine: Device) -> Device:
     return machine
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(life=lives())
 def test_whatever_the_network_does_the_truth_is_the_same(
     counted: Device, life: tuple[list[Said], list[list[Said]]]

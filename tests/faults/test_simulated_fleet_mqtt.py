@@ -1,27 +1,28 @@
-"""Faulty machines behind a real mosquitto, while the bridge is killed in the middle: nothing lost, nothing twice."""
+"""Faulty machines behind a real mosquitto, while bridge and web process are killed twice: nothing lost, nothing twice."""
 
 import shutil
 import signal
 import subprocess
-import threading
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.test_simulated_fleet import Portal, portal
-from tests.the_house import free_port, until
+from tests.faults.fleet import Portal, Size, happened, let_it_live, running_portal
+from tests.the_house import ROOT, free_port, until
 
-__all__ = ["portal"]
-
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin") or shutil.which("mosquitto")
 pytestmark = [
     pytest.mark.xdist_group("the fleet"),
-    pytest.mark.skipif(
-        not shutil.which("mosquitto") and not Path("/usr/sbin/mosquitto").exists(), reason="no mosquitto"
-    ),
+    pytest.mark.skipif(not MOSQUITTO, reason="no mosquitto"),
 ]
-DAYS, SECONDS = 1, 8
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    with running_portal() as portal:
+        yield portal
 
 
 @pytest.fixture
@@ -30,38 +31,57 @@ def broker(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
     )
-    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    process = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([str(MOSQUITTO), "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
     yield f"mqtt://127.0.0.1:{port}"
     process.terminate()
     process.wait(10)
 
 
-def bridge(portal: Portal, broker: str) -> "subprocess.Popen[str]":
-    process = portal.manage("mqtt_bridge", "--url", broker, "--client-id", "bridge")
-    assert "The bridge is up" in process.stdout.readline()
-    return process
+class Bridge:
+    """`manage.py mqtt_bridge` under one client ID, so that the broker keeps its session while it is dead."""
+
+    def __init__(self, portal: Portal, broker: str, log: Path) -> None:
+        self.portal, self.broker, self.log = portal, broker, log
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "manage.py", "mqtt_bridge", "--url", self.broker, "--client-id", "bridge"]
+        environment = self.portal.environment | {"LOG_LEVEL": "INFO"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        until(lambda: "The bridge is up" in self.log.read_text(), 180, "the bridge's start")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
 
 
-def test_nothing_is_lost_and_nothing_is_twice(portal: Portal, broker: str) -> None:
-    first = bridge(portal, broker)
-    fleet = portal.manage(
-        "simulate", "--door=mqtt", f"--broker={broker}", "--devices=20", f"--days={DAYS}", "--scenario=faulty",
-        f"--speed={DAYS * 86400 / SECONDS}", "--seed=1", "--verify",
-    )  # fmt: skip
-    said: list[str] = []
-    listener = threading.Thread(target=lambda: said.extend(iter(fleet.stdout.readline, "")), daemon=True)
-    listener.start()
-    until(lambda: any("are registered" in line for line in said), 60, "the fleet's start")
-    time.sleep(SECONDS / 2)
-    first.send_signal(signal.SIGKILL)
-    first.wait(10)
-    second = bridge(portal, broker)
+@pytest.fixture
+def bridge(portal: Portal, broker: str, tmp_path: Path) -> Iterator[Bridge]:
+    bridge = Bridge(portal, broker, tmp_path / "bridge.log")
+    yield bridge
+    bridge.process.terminate()
     try:
-        assert fleet.wait(150) == 0, "".join(said)
-        listener.join(10)
-        assert "20 units" in "".join(said)
-        assert "nothing lost, nothing twice" in "".join(said)
+        assert bridge.process.wait(60) == 0
+    except subprocess.TimeoutExpired:
+        bridge.process.send_signal(signal.SIGABRT)  # says where it hangs
+        bridge.process.wait(10)
+        raise
     finally:
-        second.terminate()
-        second.wait(20)
+        print(bridge.log.read_text()[-5000:])
+
+
+def test_nothing_is_lost_and_nothing_is_twice(portal: Portal, bridge: Bridge, broker: str) -> None:
+    size = Size.asked_for(units=20, days=1, seconds=8)
+
+    def power_cut() -> None:
+        bridge.kill()
+        portal.kill()
+        bridge.start()
+        portal.start()
+
+    said = let_it_live(portal, size, ["--door=mqtt", f"--broker={broker}"], [power_cut, power_cut])
+    assert f"{size.units} units" in said
+    assert "nothing lost, nothing twice" in said
+    assert "the session goes on" in bridge.log.read_text()
+    assert happened(said)["recorded"] > 3 * size.units * size.days

@@ -63,7 +63,7 @@ class Command(BaseCommand):
             done = catalogue.publish(draft, reason, by, seconds=float("inf"))
         except catalogue.PublishRefused as refusal:
             raise CommandError(str(refusal)) from refusal
-        self.stdout.write(self.style.SUCCESS(f"Published. {done.reach} are told."))
+        self.stdout.write(self.style.SUCCESS(f"Published. It touches {done.reach}."))
 
 
 def _person(email: str | None) -> Any:

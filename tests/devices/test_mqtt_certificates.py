@@ -1,10 +1,6 @@
-"""The bridge as a process of its own, killed in the middle of its work; and with certificates on both sides."""
+"""The bridge with certificates on both sides."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -16,74 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from django.conf import settings
-from django.db import connection
 
-from devices.models import Device, Reading
+from devices.models import Device
 from devices.mqtt import Bridge, Options
 from tests.devices.broker import Broker, Thing, needs_broker, until
 
 pytestmark = needs_broker
-ROOT = Path(__file__).resolve().parents[2]
-READINGS = 300
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker").start()
-    yield broker
-    broker.stop()
-
-
-class Process:
-    """`manage.py mqtt_bridge` on the test's database."""
-
-    def __init__(self, broker: Broker, folder: Path) -> None:
-        self.log = folder / "bridge.log"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-        environment = clean | {
-            "PGDATABASE": str(connection.settings_dict["NAME"]),
-            "EMBEDDED": "1",
-            "LOG_LEVEL": "INFO",
-        }
-        environment["DATA_DIR"] = str(settings.DATA_DIR)
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "mqtt_bridge", "--url", broker.url, "--client-id", "the-bridge"],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def end(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(timeout=20)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_killed_in_the_middle_it_loses_nothing_and_records_nothing_twice(
-    machine: Device, broker: Broker, tmp_path: Path
-) -> None:
-    first = Process(broker, tmp_path)
-    until(lambda: "connected as the-bridge" in first.said(), "the bridge to connect", 30)
-    thing = Thing(broker.port, "CRM20-0001")
-    for sequence in range(READINGS):
-        body = {"state": {"reported": {"readings": [{"slot": "beans", "sequence": sequence, "value": sequence % 101}]}}}
-        thing.client.publish(thing.prefix + "update", json.dumps(body), qos=1)
-    until(lambda: Reading.objects.count() > 10, "some readings", 20)
-    assert first.end(signal.SIGKILL) == -signal.SIGKILL
-    stopped_at = Reading.objects.count()
-    assert stopped_at < READINGS, "it was killed too late for this test to mean anything"
-    second = Process(broker, tmp_path)
-    until(lambda: Reading.objects.count() == READINGS, "all of them", 40)
-    assert sorted(Reading.objects.values_list("sequence", flat=True)) == list(range(READINGS))
-    assert second.end(signal.SIGTERM) == 0
-    assert "the session goes on" in second.said()
-    thing.leave()
 
 
 class Certificates:
