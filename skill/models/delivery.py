@@ -42,6 +42,9 @@ class AlexaGrant(models.Model):
     refresh_leased_until = models.DateTimeField(null=True, blank=True)
     accepted_at = models.DateTimeField()
     discovered_at = models.DateTimeField(null=True, blank=True)
+    discovered_bytes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How large the last answer to Discover was."
+    )
     closing_until = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200, blank=True, help_text="Why it is not active, in words.")
@@ -99,6 +102,12 @@ class Endpoint(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     announced_digest = models.CharField(
         max_length=64, blank=True, help_text="Of the description that Alexa accepted last."
+    )
+    left_out = models.CharField(
+        max_length=300,
+        blank=True,
+        db_default="",
+        help_text="Why Alexa is not told of the device as it is now: she would refuse it.",
     )
     sent_at = models.DateTimeField("last state report", null=True, blank=True)
     reported_at = models.DateTimeField("last whole inventory report", null=True, blank=True)

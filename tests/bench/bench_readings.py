@@ -22,9 +22,10 @@ from decimal import Decimal
 from functools import cache
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from tests.bench.figures import Figures, median
+from tests.bench.figures import Figures
 from tests.the_house import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
