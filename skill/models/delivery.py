@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from skill.alexa.discovery import LARGE_ANSWER_BYTES
 from skill.fields import EncryptedTextField
 
 REGIONS = [("NA", "North America"), ("EU", "Europe, India"), ("FE", "Far East, Australia")]
@@ -59,7 +60,10 @@ class AlexaGrant(models.Model):
 
     class Meta:
         verbose_name = "Alexa link"
-        indexes = [models.Index("closing_until", name="grant_closing", condition=Q(state="closing"))]
+        indexes = [
+            models.Index("closing_until", name="grant_closing", condition=Q(state="closing")),
+            models.Index("discovered_bytes", name="grant_large", condition=Q(discovered_bytes__gte=LARGE_ANSWER_BYTES)),
+        ]
         constraints = [
             models.UniqueConstraint("user", "region", name="one_grant_per_region"),
             models.UniqueConstraint("user", condition=Q(state="active"), name="one_active_grant"),
@@ -129,6 +133,7 @@ class Endpoint(models.Model):
         constraints = [models.UniqueConstraint("grant", "endpoint_id", name="endpoint_once_per_grant")]
         indexes = [
             models.Index("region", "due_at", name="endpoint_due", condition=Q(due_at__isnull=False)),
+            models.Index("left_out", name="endpoint_left_out", condition=~Q(left_out="")),
             models.Index(
                 "id",
                 name="endpoint_in_trouble",
