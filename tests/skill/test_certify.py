@@ -63,7 +63,8 @@ def test_a_linked_customer_passes_and_nothing_is_left_behind(
     for secret in ("correct horse battery", "s3cret", "alice@example.com"):
         assert secret not in written + said
     assert not RefreshToken.objects.filter(revoked=None).exists()
-    assert not AccessToken.objects.exists()
+    living = AccessToken.objects.exclude(renewal__refresh_token__revoked__isnull=False)
+    assert not living.exists()
     assert AlexaGrant.objects.get().state == "active"
 
 

@@ -226,6 +226,7 @@ def test_queries_stay_the_same_for_one_device_and_for_many_models(
         sell(model, "US", f"Model {number}")
         registered = registry.register(f"M{number}-1", model)
         registry.claim(alice, f"M{number}-1", registered.claim_code)
+    discover(ask, token)  # what is told for the first time is written down
     many = count(directive("Alexa.Discovery", "Discover", token)), count(report_state(token, str(machine.ownership)))
     assert one == many
 
