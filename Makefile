@@ -33,7 +33,7 @@ check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, depl
 	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
 
 bench: $(VENV)/installed ## Speeds and memory beside a floor measured in the same run (needs nginx)
-	@for bench in delivery readings sns import; do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
+	@for bench in delivery readings sns import skill; do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
 
 faults: $(VENV)/installed ## Real processes killed on purpose: workers, the web, the bridge
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults $(ARGS)

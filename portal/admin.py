@@ -21,7 +21,7 @@ from devices.models import Device
 from notifications.models import Order
 from portal import alarm_admin, leaving  # noqa: F401  (registers alarms)
 from portal.models import User
-from skill import attempts, linking_admin  # noqa: F401  (registers linking attempts)
+from skill import attempts, linking_admin, view_page  # noqa: F401  (registers linking attempts)
 from skill.admin import EndpointInline
 from skill.models import AlexaGrant, Endpoint, LinkingAttempt
 
@@ -119,9 +119,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "name"]
     ordering = ["email"]
-    readonly_fields = ["date_joined", "last_login", "leaving_at"]
+    readonly_fields = ["date_joined", "last_login", "leaving_at", "alexa_view"]
     fieldsets: Any = [
-        (None, {"fields": ["email", "name", "password"]}),
+        (None, {"fields": ["email", "name", "password", "alexa_view"]}),
         ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "groups"]}),
         ("History", {"fields": ["date_joined", "last_login", "leaving_at"]}),
     ]
@@ -143,6 +143,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset:
             leaving.leave(user)
+
+    @display(description="Alexa")
+    def alexa_view(self, user: User) -> str:
+        return view_page.link_to(user.pk)
 
 
 @admin.register(Group)

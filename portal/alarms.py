@@ -45,6 +45,8 @@ CONDITIONS = (
     Condition("asp-operation", "Smart Properties refuses what we ask", notifications.health.refused_operations),
     Condition("alexa-parked", "Events that Alexa refused", skill.health.parked_events),
     Condition("alexa-refused", "Reports that Alexa refused", skill.health.refused_reports),
+    Condition("alexa-left-out", "Devices that Alexa would refuse are left out", skill.health.left_out_endpoints),
+    Condition("alexa-large", "Discovery grows too large for Alexa", skill.health.large_discoveries),
     Condition("alexa-coverage", "Too few levels were reported within a day", skill.health.coverage_below_goal),
     Condition("alexa-overdue", "Reports are overdue", skill.health.overdue_reports),
     Condition("lwa-client", "Login with Amazon rejects our client", skill.health.rejected_client),

@@ -14,8 +14,9 @@ from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from skill import duty, outbox
+from skill import duty, outbox, view_page
 from skill.models import AlexaGrant, Application, Endpoint, Event, Gateway
+from skill.view_page import ViewPage
 
 State = AlexaGrant.State
 TOKENS = ("grant__access_token", "grant__refresh_token")
@@ -65,6 +66,8 @@ def situation(endpoint: Endpoint, now: datetime) -> tuple[str, str]:
         return ("waiting", "leaving: a DeleteReport is due") if endpoint.due_at else ("stopped", "gone: withdrawn")
     if endpoint.due_at is None:
         return "stopped", f"no active link: {grant.reason or grant.get_state_display()}"
+    if endpoint.left_out:
+        return "trouble", f"left out of discovery: {endpoint.left_out}"
     if endpoint.attempts:
         return "trouble", f"trying again after {endpoint.attempts} failures: {endpoint.last_code or 'no answer'}"
     if endpoint.last_code:
@@ -115,7 +118,7 @@ class EndpointInline(TabularInline):
 
 
 @admin.register(AlexaGrant)
-class AlexaGrantAdmin(Ledger):
+class AlexaGrantAdmin(ViewPage, Ledger):
     list_display = ["user", "shown_state", "region", "reason", "trouble", "accepted_at", "discovered_at"]
     list_filter = ["state", "region"]
     search_fields = ["user__email"]
@@ -123,11 +126,11 @@ class AlexaGrantAdmin(Ledger):
     list_select_related = ["user"]
     inlines = [EndpointInline]
     fieldsets = [
-        (None, {"fields": ["user", "region", "said_state", "reason", "trouble", "other_regions"]}),
-        ("When", {"fields": ["accepted_at", "discovered_at", "closing_until", "closed_at"]}),
+        (None, {"fields": ["user", "region", "said_state", "reason", "trouble", "other_regions", "alexa_view"]}),
+        ("When", {"fields": ["accepted_at", "discovered_at", "discovered_bytes", "closing_until", "closed_at"]}),
         ("Amazon's tokens", {"fields": ["tokens", "expires_at", "refresh_leased_until", "generation"]}),
     ]
-    readonly_fields = ["said_state", "tokens"]
+    readonly_fields = ["said_state", "tokens", "alexa_view"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlexaGrant]:
         """Without the tokens: they are not even decrypted to show a list."""
@@ -141,6 +144,10 @@ class AlexaGrantAdmin(Ledger):
     def said_state(self, grant: AlexaGrant) -> str:
         return str(grant.get_state_display())
 
+    @display(description="Alexa")
+    def alexa_view(self, grant: AlexaGrant) -> str:
+        return view_page.link_to(grant.user_id)
+
     @display(description="Tokens")
     def tokens(self, grant: AlexaGrant) -> str:
         held = AlexaGrant.objects.filter(pk=grant.pk).exclude(state=State.CLOSED).exists()
@@ -150,7 +157,13 @@ class AlexaGrantAdmin(Ledger):
 @admin.register(Endpoint)
 class EndpointAdmin(Ledger):
     list_display = ["device", "shown_situation", "customer", "reported_at", "due_at"]
-    list_filter = ["region", "wanted", ("due_at", admin.EmptyFieldListFilter), "last_code"]
+    list_filter = [
+        "region",
+        "wanted",
+        ("due_at", admin.EmptyFieldListFilter),
+        ("left_out", admin.EmptyFieldListFilter),
+        "last_code",
+    ]
     search_fields = ["device__serial_number", "endpoint_id", "grant__user__email"]
     search_help_text = "Serial number, endpointId or the customer's e-mail address"
     list_select_related = ["device", "grant__user"]
@@ -158,6 +171,7 @@ class EndpointAdmin(Ledger):
     fieldsets = [
         (None, {"fields": ["said_situation", "device", "customer", "grant", "endpoint_id"]}),
         ("Reports", {"fields": ["reported_at", "sent_at", "record", "due_at", "daily_at", "not_before"]}),
+        ("Left out", {"fields": ["left_out"]}),
         ("Amazon's last answer", {"fields": ["attempts", "last_code", "last_text"]}),
         ("Inside", {"fields": ["region", "wanted", "version", "changed", "leased_until", "announced"]}),
     ]

@@ -40,6 +40,7 @@ class Outcome:
     given_back: bool = False  # nothing was tried
     code: str = ""
     text: str = ""
+    left_out: str | None = None  # why it could not be described; empty: it could; None: not looked at
 
     def makes_good(self) -> bool:
         """Does it end a time without reports that counts, or will count, as missed?"""
@@ -117,6 +118,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "delay": outcome.delay,
         "code": quote(outcome.code, 64),
         "text": quote(outcome.text, 300),
+        "left_out": outcome.left_out if outcome.left_out is None else quote(outcome.left_out, 300),
         "phase": grid.phase(job.user_id),
         "duty": duty.judge(job.duty, job.owed_since, job.read_at) if outcome.whole else job.duty,
     }
@@ -170,7 +172,7 @@ _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
     reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool,
-    delay float, code text, text text, phase float, duty bigint)
+    delay float, code text, text text, left_out text, phase float, duty bigint)
 ), held AS (
   SELECT e.id FROM skill_endpoint AS e JOIN u ON u.id = e.id AND u.lease = e.lease ORDER BY e.id FOR UPDATE OF e
 )
@@ -187,6 +189,7 @@ UPDATE skill_endpoint AS e SET
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, 1000) WHEN u.given_back THEN e.attempts ELSE 0 END,
   last_code = CASE WHEN u.given_back THEN e.last_code ELSE u.code END,
   last_text = CASE WHEN u.given_back THEN e.last_text ELSE u.text END,
+  left_out = CASE WHEN u.deleted THEN '' ELSE coalesce(u.left_out, e.left_out) END,
   wanted = e.wanted AND NOT u.deleted,
   due_at = CASE
     WHEN u.deleted THEN NULL

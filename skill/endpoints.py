@@ -13,7 +13,9 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from devices.capabilities import Capability
-from devices.models import Device, DeviceModel, Inventory, Slot
+from devices.models import Device, DeviceModel, Inventory, ModelMarketplace, Slot
+from devices.registry import plain_name
+from skill import verdict
 from skill.alexa import discovery, interfaces, inventory
 from skill.alexa.errors import NoSuchEndpoint
 from skill.alexa.interfaces import Interface
@@ -26,7 +28,9 @@ DESCRIPTION = "description"
 
 @dataclass
 class Make:
-    """What all devices of one model have in common. `forms`: the description of any of them, by those of its texts that are its own."""
+    """What all devices of one model have in common in one region. `local_name`: what it is called there, if it has one name, for
+    devices that nobody gave another than `plain_name`. `forms`: the description of any of them, by those of its texts that are its own.
+    """
 
     manufacturer: str
     model: str
@@ -34,12 +38,27 @@ class Make:
     category: str
     sensors: tuple[inventory.Sensor, ...]
     interfaces: tuple[Interface, ...] = ()
+    plain_name: str = ""
+    local_name: str = ""
     forms: dict[frozenset[str], discovery.Form] = field(default_factory=dict)
+    faults: list[str] | None = None  # of what they have in common; None: not looked at yet
 
     @property
     def states(self) -> bool:
         """Has it properties that the device itself must say?"""
         return any(name != CONNECTIVITY for interface in self.interfaces for name in interface.properties)
+
+
+class LeftOut(Exception):
+    """Alexa would refuse this description: she is not told of the device, and the text says to staff why."""
+
+
+class Described(NamedTuple):
+    """The endpoint objects that Alexa may hear, their digests by endpointId, and of those that she may not: endpointId → why."""
+
+    told: list[Json]
+    digests: dict[str, str]
+    left_out: dict[str, str]
 
 
 class Level(NamedTuple):
@@ -76,14 +95,27 @@ def level_key(instance: str) -> str:
 
 def whole() -> QuerySet[Device]:
     """Devices with everything that Alexa may ask of them: four queries, however many they are."""
-    return Device.objects.select_related("device_model").prefetch_related(
-        "device_model__slots", Prefetch("inventories", Inventory.objects.select_related("slot"))
-    )
+    return describable().prefetch_related(_LEFT_IN_IT)
+
+
+def describable() -> QuerySet[Device]:
+    """Devices with everything that their descriptions need: three queries, however many they are."""
+    return Device.objects.select_related("device_model").prefetch_related("device_model__slots", _MARKETPLACES)
+
+
+_LEFT_IN_IT = Prefetch("inventories", Inventory.objects.select_related("slot"))
+_MARKETPLACES = Prefetch("device_model__marketplaces", ModelMarketplace.objects.select_related("marketplace"))
+
+
+def models() -> QuerySet[DeviceModel]:
+    """Models with everything that their devices' descriptions need: three queries, however many they are."""
+    sold = Prefetch("marketplaces", ModelMarketplace.objects.select_related("marketplace"))
+    return DeviceModel.objects.prefetch_related("slots", sold)
 
 
 def owned_by(user: Any) -> QuerySet[Device]:
     """The customer's devices, in a stable order, no more than Alexa takes."""
-    return whole().filter(owner=user).order_by("claimed_at", "pk")[: discovery.MAX_ENDPOINTS]
+    return describable().filter(owner=user).order_by("claimed_at", "pk")[: discovery.MAX_ENDPOINTS]
 
 
 def announceable(user_id: Any) -> list[Device]:
@@ -93,12 +125,16 @@ def announceable(user_id: Any) -> list[Device]:
 
 
 def find(user: Any, endpoint_id: str | None) -> Device:
-    """The customer's device with this endpointId, and its shadow. Raises NoSuchEndpoint, the same for unknown and for somebody else's."""
+    """The customer's device with this endpointId, its levels and its shadow; two queries.
+
+    Raises NoSuchEndpoint, the same for unknown and for somebody else's.
+    """
     try:
         ownership = uuid.UUID(endpoint_id or "")
         if str(ownership) != endpoint_id:
             raise ValueError("another way to write an id that we never gave")
-        return whole().select_related("shadow").get(owner=user, ownership=ownership)
+        known = Device.objects.select_related("device_model", "shadow").prefetch_related(_LEFT_IN_IT)
+        return known.get(owner=user, ownership=ownership)
     except (ValueError, ValidationError, Device.DoesNotExist) as error:
         raise NoSuchEndpoint("No such endpoint.") from error
 
@@ -108,19 +144,44 @@ def endpoint_id(device: Device) -> str:
     return str(device.ownership)
 
 
-def describe_all(devices: Iterable[Device]) -> list[Json]:
-    """The endpoint objects of these devices; one that cannot be described is left out and logged, and hides nobody else."""
-    described = []
+def describe_all(devices: Iterable[Device], region: str) -> Described:
+    """The endpoint objects of these devices, each checked by itself: a bad one is left out with the reason, and hides nobody else."""
+    found, makes = Described([], {}, {}), Makes(region)
     for device in devices:
         try:
-            described.append(describe(unit(device)))
-        except Exception:
+            known = nameplate(device, makes(device.device_model))
+            found.told.append(describe(known))
+            found.digests[known.endpoint_id] = digest(known)
+        except LeftOut as reason:
+            found.left_out[endpoint_id(device)] = str(reason)
+        except Exception as error:
             log.exception("device %s cannot be described to Alexa", device.serial_number)
-    return described
+            found.left_out[endpoint_id(device)] = f"{type(error).__name__}: {error}"
+    return found
 
 
-def unit(device: Device) -> Unit:
-    """A device that was read whole, without what it says of itself."""
+class Makes:
+    """What the devices of each model have in common, made once."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self.known: dict[int, Make] = {}
+
+    def __call__(self, model: DeviceModel) -> Make:
+        if model.pk not in self.known:
+            self.known[model.pk] = make(model, self.region)
+        return self.known[model.pk]
+
+
+def unit(device: Device, make: Make) -> Unit:
+    """A device that was read whole."""
+    held = nameplate(device, make)
+    held.levels = [_level(item) for item in device.inventories.all() if _is_announced_level(item.slot)]
+    return held
+
+
+def nameplate(device: Device, make: Make) -> Unit:
+    """A device for its description, without levels."""
     return Unit(
         pk=device.pk,
         endpoint_id=endpoint_id(device),
@@ -129,30 +190,58 @@ def unit(device: Device) -> Unit:
         firmware_version=device.firmware_version,
         online=device.online,
         last_seen_at=device.last_seen_at,
-        make=make(device.device_model),
-        levels=[_level(item) for item in device.inventories.all() if _is_announced_level(item.slot)],
+        make=make,
+        levels=[],
     )
-
-
-def make(model: DeviceModel) -> Make:
-    sensors = tuple(_sensor(slot) for slot in model.slots.all())
-    besides = tuple(_interface(entry) for entry in model.interfaces)
-    return Make(model.manufacturer, model.name, model.description, model.display_category, sensors, besides)
 
 
 def _interface(entry: Capability) -> Interface:
     return Interface(entry.interface, entry.version, entry.properties, entry.values, entry.event_source)
 
 
-def _sensor(slot: Slot) -> inventory.Sensor:
+def _interfaces(model: DeviceModel) -> tuple[Interface, ...]:
+    return tuple(_interface(entry) for entry in model.interfaces)
+
+
+def make(model: DeviceModel, region: str) -> Make:
+    """What the devices of this model have in common for customers of `region`: names in the languages that are spoken there."""
+    return Make(
+        manufacturer=model.manufacturer,
+        model=model.name,
+        description=model.description,
+        category=model.display_category,
+        sensors=tuple(_sensor(slot, region) for slot in model.slots.all()),
+        interfaces=_interfaces(model),
+        plain_name=plain_name(model.name),
+        local_name=_local_name(model, region),
+    )
+
+
+def _local_name(model: DeviceModel, region: str) -> str:
+    """What the model is called in the region's marketplaces, where they agree; which of them is a customer's, nobody tells us."""
+    names = {
+        sale.friendly_name
+        for sale in model.marketplaces.all()
+        if discovery.is_spoken_in(region, sale.marketplace.locale)
+    }
+    return names.pop() if len(names) == 1 else ""
+
+
+def _sensor(slot: Slot, region: str) -> inventory.Sensor:
     return inventory.Sensor(
         instance=slot.instance,
         kind=slot.sensor,
         measurement=slot.measurement,
         unit=slot.unit,
         replenishment_id=slot.replenishment_id,
-        names=((slot.name, slot.locale),),
+        names=_names(slot, region),
     )
+
+
+def _names(slot: Slot, region: str) -> tuple[tuple[str, str], ...]:
+    """The main name, whatever its language, and those that customers of the region may see or say."""
+    first, *others = slot.localized_names
+    return (first, *(name for name in others if discovery.is_spoken_in(region, name[1])))
 
 
 def _is_announced_level(slot: Slot) -> bool:
@@ -169,9 +258,19 @@ def _level(item: Inventory) -> Level:
     return Level(item.slot.instance, item.slot.measurement, item.slot.unit, item.value, item.measured_at)
 
 
-def describe(device: Unit) -> Json:
-    """The endpoint object of discovery."""
+def endpoint_object(device: Unit) -> Json:
+    """The endpoint object of discovery, as it is."""
     return discovery.endpoint(_appliance(device.make, _own_texts(device)))
+
+
+def describe(device: Unit) -> Json:
+    """The endpoint object of discovery, judged. Raises LeftOut if Alexa would refuse it."""
+    described = endpoint_object(device)
+    if device.make.faults is None:
+        device.make.faults = verdict.about_make(described)
+    if faults := verdict.about_own(described) + device.make.faults:
+        raise LeftOut("; ".join(faults)[:300])
+    return described
 
 
 def digest(device: Unit) -> str:
@@ -186,10 +285,15 @@ def digest(device: Unit) -> str:
 def _own_texts(device: Unit) -> dict[str, str]:
     return {
         "endpoint_id": device.endpoint_id,
-        "friendly_name": discovery.friendly_name(device.name, device.make.model),
+        "friendly_name": discovery.friendly_name(_name(device), device.make.model),
         "serial_number": device.serial_number,
         "firmware_version": device.firmware_version,
     }
+
+
+def _name(device: Unit) -> str:
+    """The owner's name for it; one that only has its model's is called as in the owner's country."""
+    return device.make.local_name or device.name if device.name == device.make.plain_name else device.name
 
 
 def _appliance(make: Make, own: dict[str, str]) -> discovery.Appliance:
@@ -222,7 +326,7 @@ def properties(device: Unit) -> dict[str, Json]:
 
 def state(device: Device) -> list[Json]:
     """Every retrievable property of a device that find() gave."""
-    known = unit(device)
+    known = unit(device, Make("", "", "", "", (), _interfaces(device.device_model)))
     shadow = getattr(device, "shadow", None)
     if shadow is not None and shadow.ownership in (None, device.ownership):
         known.stated, known.stated_at = shadow.reported, shadow.reported_at

@@ -27,19 +27,25 @@ def discover(directive: Directive, region: str) -> Json:
     """All devices of the customer; what was told is remembered, so that it is not announced again (alexa reference 2)."""
     customer = oauth.customer(directive.token)
     grant = linking.live_grant(customer)
-    told = [] if linking.is_closing(grant) else endpoints.describe_all(endpoints.owned_by(customer))
+    owned = [] if linking.is_closing(grant) else endpoints.owned_by(customer)
+    described = endpoints.describe_all(owned, region)
+    answer = discovery.discover_response(_id(), described.told)
+    size = discovery.size(answer)
+    if described.left_out or size >= discovery.LARGE_ANSWER_BYTES:
+        told = len(described.told)
+        log.warning("discovery user=%s told=%d bytes=%d left_out=%s", customer.pk, told, size, described.left_out)
     if grant is None or grant.discovered_at is None:
-        attempts.discovered(customer.pk, len(told))
+        attempts.discovered(customer.pk, len(described.told))
     if grant and grant.state == AlexaGrant.State.ACTIVE and grant.region == region:
-        _remember(grant, told)
-    return discovery.discover_response(_id(), told)
+        _remember(grant, described, size)
+    return answer
 
 
-def _remember(grant: AlexaGrant, told: list[Json]) -> None:
+def _remember(grant: AlexaGrant, described: endpoints.Described, size: int) -> None:
     """If it cannot be written down (somebody holds the rows), Alexa hears it all once more; that is no reason not to answer."""
     try:
         with transaction.atomic():
-            outbox.discovered(grant, {item["endpointId"]: discovery.digest(item) for item in told})
+            outbox.discovered(grant, described.digests, described.left_out, size)
     except DatabaseError as error:
         log.warning("what was discovered is not remembered: %s", type(error).__name__)
 

@@ -10,7 +10,8 @@ from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import Now
 
 from skill import diagnosis
-from skill.models import Endpoint, Event, Gateway, LinkingAttempt
+from skill.alexa.discovery import LARGE_ANSWER_BYTES
+from skill.models import AlexaGrant, Endpoint, Event, Gateway, LinkingAttempt
 
 RECENT = timedelta(hours=24)
 # Amazon's words for "your event is wrong": our bug, which trying again does not mend.
@@ -36,6 +37,19 @@ def refused_reports() -> list[str]:
     refused = Endpoint.objects.live().filter(last_code__in=OUR_BUGS)
     rows = refused.values_list("last_code").annotate(Count("pk"), Max("pk")).order_by("last_code")
     return [f"{count} endpoints: {code} (one is #{newest})" for code, count, newest in rows]
+
+
+def left_out_endpoints() -> list[str]:
+    """Devices that Alexa is not told of as they are, because she would refuse the description, by reason."""
+    rows = Endpoint.objects.live().exclude(left_out="").values_list("left_out").annotate(Count("pk"), Max("pk"))
+    return [f"{count} endpoints: {reason} (one is #{newest})" for reason, count, newest in rows.order_by("left_out")]
+
+
+def large_discoveries() -> list[str]:
+    """Customers whose answer to Discover grows towards what Alexa may not take; others saw it fail near 128 kB."""
+    grants = AlexaGrant.objects.filter(state=AlexaGrant.State.ACTIVE, discovered_bytes__gte=LARGE_ANSWER_BYTES)
+    largest = grants.order_by("-discovered_bytes").values_list("pk", "discovered_bytes")[:20]
+    return [f"Alexa link #{pk}: {size:,} bytes" for pk, size in largest]
 
 
 def coverage() -> float | None:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import orjson
 from django.conf import settings
 
-from devices.models import DeviceModel
 from skill import endpoints, fields
 from skill.database import select
 from skill.linking import LIVE
@@ -103,7 +102,7 @@ class Job:
 
 
 def load(claimed: list[tuple[int, int, uuid.UUID]]) -> dict[int, tuple[Credentials, list[Job]]]:
-    """What the claimed endpoints have to say, by grant. Five queries, however many they are, six with power
+    """What the claimed endpoints have to say, by grant. Six queries, however many they are, seven with power
     states. Whose link is no more, is silent."""
     versions = {pk: (version, lease) for pk, version, lease in claimed}
     rows = list(_rows(list(versions)))
@@ -135,9 +134,9 @@ def _rows(ids: list[int]) -> list["_Row"]:
 def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
     """The devices as Alexa knows them, by endpoint; those that she shall forget are not among them."""
     known = [row for row in rows if row.wanted and row.device_id and row.ownership == row.endpoint_id]
-    makes = _makes({row.device_model_id for row in known})
+    makes = _makes({(row.device_model_id, row.region) for row in known})
     levels = _levels([row.device_id for row in known])
-    stating = {pk for pk, make in makes.items() if make.states}
+    stating = {pk for (pk, _), make in makes.items() if make.states}
     stated = _stated([row.device_id for row in known if row.device_model_id in stating])
     return {
         row.pk: endpoints.Unit(
@@ -148,7 +147,7 @@ def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
             firmware_version=row.firmware_version,
             online=row.online,
             last_seen_at=row.last_seen_at,
-            make=makes[row.device_model_id],
+            make=makes[row.device_model_id, row.region],
             levels=levels[row.device_id],
             stated=stated[row.device_id][0],
             stated_at=stated[row.device_id][1],
@@ -157,9 +156,9 @@ def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
     }
 
 
-def _makes(model_ids: set[int]) -> dict[int, endpoints.Make]:
-    models = DeviceModel.objects.filter(pk__in=model_ids).prefetch_related("slots")
-    return {model.pk: endpoints.make(model) for model in models}
+def _makes(wanted: set[tuple[int, str]]) -> dict[tuple[int, str], endpoints.Make]:
+    models = endpoints.models().in_bulk({model for model, _ in wanted})
+    return {(model, region): endpoints.make(models[model], region) for model, region in wanted}
 
 
 def _levels(device_ids: list[int]) -> dict[int, list[endpoints.Level]]:

@@ -50,9 +50,13 @@ def customer(token: str) -> AbstractBaseUser:
     return row.user
 
 
+_ASKED = ("scope", "expires", "user__email", "user__is_active", "renewal__refresh_token__revoked")
+
+
 def _access_token(token: str) -> AccessToken | None:
     return (
         AccessToken.objects.select_related("user", "renewal__refresh_token")
+        .only(*_ASKED)
         .filter(token_checksum=hashlib.sha256(token.encode()).hexdigest())
         .first()
     )

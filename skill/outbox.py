@@ -17,6 +17,7 @@ from devices.signals import InventoryChange
 from skill import doorbell, endpoints
 from skill.alexa import interfaces, inventory
 from skill.models import AlexaGrant, Endpoint, Event
+from skill.quoting import quote
 
 RING_LIVES = timedelta(seconds=60)
 NOW, URGENT = 0, 300  # seconds by which an event goes before what has been due for less; somebody is waiting for it
@@ -134,6 +135,20 @@ def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0)
     doorbell.ring()
 
 
+def resync(grant: AlexaGrant) -> int:
+    """Tell Alexa of all the customer's devices again, and of their levels; how many. Idempotent. 0 if the link is not active."""
+    with transaction.atomic(savepoint=False):
+        hold_customers([grant.user_id])
+        held = (
+            AlexaGrant.objects.select_for_update(no_key=True).filter(pk=grant.pk, state=AlexaGrant.State.ACTIVE).first()
+        )
+        if held is None:
+            return 0
+        devices = endpoints.announceable(held.user_id)
+        introduce(held, devices)
+    return len(devices)
+
+
 def report_now(endpoint_ids: list[int]) -> int:
     """Make the daily report of these live endpoints due at once, back-off or not; how many they were. Idempotent."""
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
@@ -150,8 +165,13 @@ def withdraw(grant: AlexaGrant) -> None:
     doorbell.ring()
 
 
-def discovered(grant: AlexaGrant, digests: dict[str, str]) -> None:
-    """Alexa was just told of these endpoints (endpointId → digest): nothing to announce, first report after the settling time."""
+def discovered(grant: AlexaGrant, digests: dict[str, str], left_out: dict[str, str], size: int) -> None:
+    """Alexa was just told of these endpoints (endpointId → digest): nothing to announce, first report after the settling time.
+
+    `left_out` (endpointId → why) and the `size` of the answer in bytes are kept for staff. Nothing is written if all of it is known.
+    """
+    if _is_known(grant, digests, left_out, size):
+        return
     names = sorted(digests)
     params = {
         "grant": grant.pk,
@@ -161,8 +181,21 @@ def discovered(grant: AlexaGrant, digests: dict[str, str]) -> None:
     }
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '2s'")  # Alexa waits for our answer
-        AlexaGrant.objects.filter(pk=grant.pk).update(discovered_at=Now())
+        AlexaGrant.objects.filter(pk=grant.pk).update(discovered_at=Now(), discovered_bytes=size)
         cursor.execute(_DISCOVERED, params)
+        for endpoint_id, reason in sorted(left_out.items()):
+            Endpoint.objects.filter(grant=grant, endpoint_id=endpoint_id).update(left_out=quote(reason, 300))
+
+
+def _is_known(grant: AlexaGrant, digests: dict[str, str], left_out: dict[str, str], size: int) -> bool:
+    """Alexa asks often; what she was told within the hour and has been announced since is not written again."""
+    recent = grant.discovered_at is not None and timezone.now() - grant.discovered_at < timedelta(hours=1)
+    if not recent or grant.discovered_bytes != size:
+        return False
+    known = Endpoint.objects.filter(grant=grant, wanted=True, due_at__isnull=False)
+    rows = {name: (said, out) for name, said, out in known.values_list("endpoint_id", "announced_digest", "left_out")}
+    told = all(rows.get(name) == (said, "") for name, said in digests.items())
+    return told and all(name in rows and rows[name][1] == quote(why, 300) for name, why in left_out.items())
 
 
 def _enqueue_uses(uses: list[InventoryChange]) -> None:
@@ -272,7 +305,7 @@ WITH told AS (
   SELECT e.id, u.digest FROM skill_endpoint e
   JOIN unnest(%(names)s::text[], %(digests)s::text[]) AS u(name, digest) ON u.name = e.endpoint_id
   WHERE e.grant_id = %(grant)s AND e.wanted AND e.due_at IS NOT NULL ORDER BY e.id FOR UPDATE OF e)
-UPDATE skill_endpoint AS e SET announced_digest = told.digest, version = e.version + 1,
+UPDATE skill_endpoint AS e SET announced_digest = told.digest, left_out = '', version = e.version + 1,
   daily_at = CASE WHEN e.reported_at IS NULL THEN now() ELSE e.daily_at END,
   due_at = greatest(CASE WHEN e.reported_at IS NULL THEN now() ELSE e.due_at END, now() + make_interval(secs => %(settling)s)),
   not_before = now() + make_interval(secs => %(settling)s)

@@ -23,6 +23,7 @@ from skill.models import Event
 
 log = logging.getLogger(__name__)
 LONGEST_BACK_OFF = 3600.0
+LEFT_OUT = "LEFT_OUT"  # in place of Amazon's code: she was not asked
 LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; when it is back, nobody waits for an hour
 PARK_AFTER = timedelta(days=3)
 SLOW = {
@@ -89,11 +90,26 @@ async def _news(line: Line, outcome: Outcome) -> Json | None:
     try:
         if endpoints.digest(job.device) != job.announced_digest:  # type: ignore[arg-type]
             return endpoints.describe(job.device)  # type: ignore[arg-type]
+    except endpoints.LeftOut as reason:
+        _left_out(outcome, str(reason))
+        return None
     except Exception as error:
         await _trouble(line, outcome, error)
         return None
+    outcome.left_out = ""
     outcome.done.append(endpoints.DESCRIPTION)
     return None
+
+
+def _left_out(outcome: Outcome, reason: str) -> None:
+    """It would be refused, so it is not said. What Alexa knows under an older description goes on being reported."""
+    outcome.left_out = reason
+    outcome.code, outcome.text = LEFT_OUT, reason
+    if outcome.job.announced_digest:
+        outcome.done.append(endpoints.DESCRIPTION)
+    else:
+        outcome.again, outcome.failed = True, True
+        outcome.delay = back_off(outcome.job.attempts, LONGEST_BACK_OFF)
 
 
 async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None:
@@ -114,7 +130,7 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
             await _trouble(line, outcome, error)
     else:
         for outcome, item in batch:
-            outcome.announced = discovery.digest(item)
+            outcome.announced, outcome.left_out = discovery.digest(item), ""
             outcome.done.append(endpoints.DESCRIPTION)
             outcome.again, outcome.delay = True, settings.REPORT_SETTLING
 

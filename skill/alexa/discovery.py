@@ -17,6 +17,8 @@ from skill.alexa.messages import Json, bearer, event
 MAX_ENDPOINTS = 300
 MAX_DELETIONS = 30  # larger DeleteReports were seen to fail (alexa reference 6.3)
 MAX_REPORT_BYTES = 250_000  # Amazon's 256 KB, less the envelope
+LARGE_ANSWER_BYTES = 100_000  # others saw discovery fail near 128 kB
+_COUNTRIES = {"NA": {"US", "CA", "MX", "BR"}, "FE": {"JP", "AU", "NZ"}}  # all others are served from Europe
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ def friendly_name(name: str, fallback: str) -> str:
     return "Device"
 
 
+def is_spoken_in(region: str, locale: str) -> bool:
+    """Whether customers whose Alexa lives in this region (NA, EU, FE) may use this locale: by its country (alexa reference 6.1)."""
+    country = locale.rpartition("-")[2]
+    home = next((name for name, countries in _COUNTRIES.items() if country in countries), "EU")
+    return region == home
+
+
 def endpoint(appliance: Appliance) -> Json:
     """The endpoint object. Sensors without a replenishment ID are left out until it comes (alexa reference 2.5)."""
     attributes = {
@@ -70,6 +79,11 @@ def endpoint(appliance: Appliance) -> Json:
             *(inventory.capability(sensor) for sensor in appliance.sensors if sensor.replenishment_id),
         ],
     }
+
+
+def size(message: Json) -> int:
+    """Bytes of a message as Lambda's own writer makes them, which is what Alexa gets."""
+    return len(json.dumps(message))
 
 
 def digest(endpoint_object: Json) -> str:

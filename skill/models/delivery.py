@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from skill.alexa.discovery import LARGE_ANSWER_BYTES
 from skill.fields import EncryptedTextField
 
 REGIONS = [("NA", "North America"), ("EU", "Europe, India"), ("FE", "Far East, Australia")]
@@ -42,6 +43,9 @@ class AlexaGrant(models.Model):
     refresh_leased_until = models.DateTimeField(null=True, blank=True)
     accepted_at = models.DateTimeField()
     discovered_at = models.DateTimeField(null=True, blank=True)
+    discovered_bytes = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How large the last answer to Discover was."
+    )
     closing_until = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200, blank=True, help_text="Why it is not active, in words.")
@@ -56,7 +60,10 @@ class AlexaGrant(models.Model):
 
     class Meta:
         verbose_name = "Alexa link"
-        indexes = [models.Index("closing_until", name="grant_closing", condition=Q(state="closing"))]
+        indexes = [
+            models.Index("closing_until", name="grant_closing", condition=Q(state="closing")),
+            models.Index("discovered_bytes", name="grant_large", condition=Q(discovered_bytes__gte=LARGE_ANSWER_BYTES)),
+        ]
         constraints = [
             models.UniqueConstraint("user", "region", name="one_grant_per_region"),
             models.UniqueConstraint("user", condition=Q(state="active"), name="one_active_grant"),
@@ -100,6 +107,12 @@ class Endpoint(models.Model):
     announced_digest = models.CharField(
         max_length=64, blank=True, help_text="Of the description that Alexa accepted last."
     )
+    left_out = models.CharField(
+        max_length=300,
+        blank=True,
+        db_default="",
+        help_text="Why Alexa is not told of the device as it is now: she would refuse it.",
+    )
     sent_at = models.DateTimeField("last state report", null=True, blank=True)
     reported_at = models.DateTimeField("last whole inventory report", null=True, blank=True)
     duty = models.BigIntegerField(default=0, help_text="Two bits a day for 31 days (duty.py).")
@@ -120,6 +133,7 @@ class Endpoint(models.Model):
         constraints = [models.UniqueConstraint("grant", "endpoint_id", name="endpoint_once_per_grant")]
         indexes = [
             models.Index("region", "due_at", name="endpoint_due", condition=Q(due_at__isnull=False)),
+            models.Index("left_out", name="endpoint_left_out", condition=~Q(left_out="")),
             models.Index(
                 "id",
                 name="endpoint_in_trouble",

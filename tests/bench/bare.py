@@ -1,4 +1,4 @@
-"""The portal as it is, and beside it the floor: a bare Django view that inserts one row, with the same middleware.
+"""The portal as it is, and beside it the floor: bare Django views that insert one row or select one by its key, with the same middleware.
 
 Served by granian like the portal itself, so both pay for the same server, settings and pool of connections.
 """
@@ -48,7 +48,13 @@ def bare(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"id": row.pk}, status=201)
 
 
-urlpatterns = [path("bare", bare), path("", include("portal.urls"))]
+@csrf_exempt
+def select(request: HttpRequest) -> HttpResponse:
+    row = Row.objects.get(pk=500)
+    return JsonResponse({"id": row.pk, "value": float(row.value)})
+
+
+urlpatterns = [path("bare", bare), path("bare/select", select), path("", include("portal.urls"))]
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:

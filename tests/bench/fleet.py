@@ -58,7 +58,7 @@ def _announce(cursor: Any, span: dict[str, int], model: Any) -> None:
     from devices.models import DeviceModel
     from skill import endpoints
 
-    make = endpoints.make(DeviceModel.objects.get(pk=model))
+    make = endpoints.make(DeviceModel.objects.get(pk=model), "NA")
     cursor.execute("TRUNCATE announced")
     cursor.execute(
         "SELECT id, ownership::text, serial_number FROM devices_device WHERE id BETWEEN %(first)s AND %(last)s", span
@@ -128,7 +128,9 @@ def example_report() -> bytes:
 def _example() -> tuple[Any, list[Any]]:
     from skill import endpoints
 
-    device = endpoints.unit(endpoints.whole().first())  # type: ignore[arg-type]
+    row = endpoints.whole().first()
+    assert row is not None
+    device = endpoints.unit(row, endpoints.make(row.device_model, "NA"))
     return device, list(endpoints.properties(device).values())
 
 

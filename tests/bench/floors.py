@@ -38,7 +38,8 @@ def naive_loop(url: str, devices: int) -> float:
     started = time.perf_counter()
     for pk in list(Endpoint.objects.order_by("pk").values_list("pk", flat=True)[:devices]):
         endpoint = Endpoint.objects.get(pk=pk)
-        device = endpoints.unit(endpoints.whole().get(pk=endpoint.device_id))
+        row = endpoints.whole().get(pk=endpoint.device_id)
+        device = endpoints.unit(row, endpoints.make(row.device_model, endpoint.region))
         token = AlexaGrant.objects.get(pk=endpoint.grant_id).access_token
         asyncio.run(_send(url, token, device))
         Endpoint.objects.filter(pk=pk).update(last_code="")

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import socket
 import socketserver
 import subprocess
@@ -14,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from portal.sandbox import checker
+from skill import lambda_package
+from tests.skill import oracle
 
 FILE = Path(__file__).resolve().parents[2] / "skill" / "lambda_function.py"
 DISCOVER = {"directive": {"header": {"namespace": "Alexa.Discovery", "name": "Discover", "payloadVersion": "3"}}}
@@ -169,6 +172,27 @@ def test_the_error_answers_to_its_directive(courier: Any, monkeypatch: Any) -> N
     assert event["endpoint"] == {"endpointId": "e-1"}
 
 
+@pytest.mark.parametrize(
+    ("event", "namespace", "type_"),
+    [
+        (DISCOVER, "Alexa", "INTERNAL_ERROR"),
+        (STATE, "Alexa", "INTERNAL_ERROR"),
+        (GRANT, "Alexa.Authorization", "ACCEPT_GRANT_FAILED"),
+    ],
+    ids=["Discover", "ReportState", "AcceptGrant"],
+)
+def test_each_error_is_in_its_directives_own_form(
+    courier: Any, monkeypatch: Any, event: Any, namespace: str, type_: str
+) -> None:
+    """Only a directive about an endpoint gets a correlationToken and an endpoint back; the oracles agree."""
+    monkeypatch.setenv("DIRECTIVE_URL", "http://127.0.0.1:9/skill/directive")
+    answer = courier.lambda_handler(event, None)
+    said = answer["event"]
+    assert (said["header"]["namespace"], said["payload"]["type"]) == (namespace, type_)
+    assert ("correlationToken" in said["header"], "endpoint" in said) == (event is STATE, event is STATE)
+    assert checker.violations(answer, over="answer") + oracle.about_schema(answer) == []
+
+
 @pytest.mark.parametrize("nonsense", [None, [], "x", {"directive": 5}, {"directive": {"header": []}}])
 def test_nonsense_is_carried_too(courier: Any, portal: Portal, nonsense: Any) -> None:
     assert courier.lambda_handler(nonsense, None) == json.loads(ANSWER)
@@ -185,16 +209,16 @@ def test_lambdas_own_clock_counts(courier: Any, portal: Portal) -> None:
     assert time.monotonic() - started < 1
 
 
-def test_it_runs_in_a_bare_interpreter(portal: Portal) -> None:
+def test_its_zip_runs_in_a_bare_interpreter(portal: Portal, tmp_path: Path) -> None:
     program = (
-        "import importlib.util, json, sys\n"
-        "spec = importlib.util.spec_from_file_location('lambda_function', sys.argv[1])\n"
-        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
-        "print(json.dumps(module.lambda_handler(json.load(sys.stdin), None)))"
+        "import json, sys; sys.path.insert(0, sys.argv[1]); import lambda_function\n"
+        "print(json.dumps(lambda_function.lambda_handler(json.load(sys.stdin), None)))"
     )
-    environment = {"PATH": os.environ["PATH"], "DIRECTIVE_URL": portal.url, "COURIER_SECRET": "s"}
+    courier_zip = tmp_path / "courier.zip"
+    courier_zip.write_bytes(lambda_package.package())
+    environment = {"DIRECTIVE_URL": portal.url, "COURIER_SECRET": "s"}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, str(FILE)],
+        [sys.executable, "-I", "-S", "-c", program, str(courier_zip)],
         input=json.dumps(DISCOVER), env=environment, capture_output=True, text=True, timeout=20,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

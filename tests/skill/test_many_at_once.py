@@ -26,14 +26,14 @@ MAKE = st.builds(endpoints.Make, TEXT, TEXT, TEXT, TEXT, st.lists(SENSOR, max_si
 def test_the_digest_is_that_of_the_whole_description(make: Any, devices: list[tuple[str, str, str, str]]) -> None:
     for name, endpoint_id, serial, firmware in devices:
         device = endpoints.Unit(1, endpoint_id, name, serial, firmware, True, None, make, [])
-        assert endpoints.digest(device) == discovery.digest(endpoints.describe(device))
+        assert endpoints.digest(device) == discovery.digest(endpoints.endpoint_object(device))
 
 
 def test_no_text_can_pass_for_a_blank() -> None:
     tricky = '"\\u0000serial_number"'
     make = endpoints.Make(tricky, tricky, tricky, tricky, ())
     device = endpoints.Unit(1, tricky, tricky, tricky, tricky, True, None, make, [])
-    assert endpoints.digest(device) == discovery.digest(endpoints.describe(device))
+    assert endpoints.digest(device) == discovery.digest(endpoints.endpoint_object(device))
 
 
 @given(st.dictionaries(st.sampled_from(["grant_type", "refresh_token", "client_id"]), TEXT))
