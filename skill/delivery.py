@@ -21,7 +21,7 @@ import uvloop
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
-from skill import claims, gateway, jobs, linking, pace
+from skill import claims, counts, gateway, jobs, linking, pace
 from skill.claims import Outcome
 from skill.connections import Connections
 from skill.database import Database
@@ -214,6 +214,7 @@ def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:
         pace.learn(
             region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx"
         )
+    counts.add(row for region, tally in tallies.items() for row in tally.count.rows(region))
 
 
 def _settle_all_that_can_be(outcomes: list[Outcome]) -> int:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from skill import elsewhere, gateway, renewal
+from skill import elsewhere, gateway, lwa, renewal
 from skill.alexa.messages import Json
 from skill.connections import Connections
+from skill.counts import ACCEPTED, RENEWED, Count
 from skill.database import Database
 from skill.renewal import Credentials
 
@@ -19,19 +20,21 @@ class OutOfTime(Exception):
 
 @dataclass
 class Tally:
-    """What the doors answered, for pace."""
+    """What the doors answered, for pace and for the boards."""
 
     answered: int = 0
     throttled: int = 0
     failed: int = 0
+    count: Count = field(default_factory=Count)
 
     def any(self) -> bool:
-        return bool(self.answered or self.throttled or self.failed)
+        return bool(self.answered or self.throttled or self.failed or self.count.renewals)
 
     def take(self) -> "Tally":
         """What was counted since the last time."""
         taken = replace(self)
         self.answered = self.throttled = self.failed = 0
+        self.count = Count()
         return taken
 
 
@@ -79,22 +82,27 @@ class Line:
             try:
                 self.credentials = await renewal.access_token(used, self.http, self.db)
             except Exception as error:
+                if isinstance(error, lwa.LwaError):
+                    self.tally.count.renewals[type(error).__name__] += 1
                 self._no_token = error
                 raise
+            self.tally.count.renewals[RENEWED] += 1
 
     async def _post(self, token: str, build: Callable[[str], Json]) -> None:
         async with self.slots:
             if time.monotonic() > self.start_by:
                 raise OutOfTime
+            started, tally = time.monotonic(), self.tally
             try:
                 await gateway.post(self.http, self.credentials.region, token, build(token))
-            except gateway.Throttled:
-                self.tally.throttled += 1
+            except gateway.GatewayError as error:
+                tally.count.answer(error.code, time.monotonic() - started)
+                if isinstance(error, gateway.Throttled):
+                    tally.throttled += 1
+                elif isinstance(error, gateway.Unavailable):
+                    tally.failed += 1
+                else:
+                    tally.answered += 1
                 raise
-            except gateway.Unavailable:
-                self.tally.failed += 1
-                raise
-            except gateway.GatewayError:
-                self.tally.answered += 1
-                raise
-            self.tally.answered += 1
+            tally.count.answer(ACCEPTED, time.monotonic() - started)
+            tally.answered += 1

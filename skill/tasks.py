@@ -7,7 +7,7 @@ from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
-from skill import attempts, delivery, doorbell, enablement, misses, oauth, parked, power
+from skill import attempts, counts, delivery, doorbell, enablement, misses, oauth, parked, power
 from skill.models import Endpoint, Event, Miss
 from skill.quoting import quote
 
@@ -47,6 +47,7 @@ def tidy() -> None:
     oauth.forget_expired()
     parked.forget_told()
     misses.forget_old()
+    counts.fold()
     attempts.forget_old()
     _forget_endpoints()
 
