@@ -23,6 +23,7 @@ ROOMS: dict[str, list[tuple[str, str, str]]] = {  # title → (words, icon, app_
         ("Links", "link", "skill_alexagrant"),
         ("Linking attempts", "troubleshoot", "skill_linkingattempt"),
         ("Endpoints", "sensors", "skill_endpoint"),
+        ("Missed reports", "event_busy", "skill_miss"),
         ("Events", "outbox", "skill_event"),
         ("Gateways", "traffic", "skill_gateway"),
         ("OAuth clients", "key", "skill_application"),

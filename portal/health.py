@@ -3,20 +3,24 @@
 from collections.abc import Callable
 from functools import cache
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from portal.metrics import metrics
+from skill import figures
+
 
 class Health:
-    """Answers the two addresses before anything looks at the Host header: load balancers ask by number, not by our name."""
+    """Answers these addresses before anything looks at the Host header: load balancers ask by number, not by our name."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        view = {"/health/live": live, "/health/ready": ready}.get(request.path_info)
+        view = {"/health/live": live, "/health/ready": ready, "/metrics": metrics}.get(request.path_info)
         return view(request) if view else self.get_response(request)
 
 
@@ -28,14 +32,19 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers and every migration of this version is applied, else 503 with the reason, within 4 seconds."""
+    """200 when the database answers and every migration of this version is applied, else 503 with the reason, within 4 seconds.
+
+    Says besides whether delivery is behind; that is a matter for the workers, and takes no web process out of service.
+    """
     try:
         missing = _newest_migrations() - _applied()
+        if missing:
+            return _unavailable("not migrated: manage.py migrate")
+        waited = max(figures.overdue().values(), default=0)
     except DatabaseError:
         return _unavailable("out of reach")
-    if missing:
-        return _unavailable("not migrated: manage.py migrate")
-    return JsonResponse({"status": "ok", "database": "ok"})
+    delivery = "behind" if waited > settings.ALARM_OVERDUE_SECONDS else "ok"
+    return JsonResponse({"status": "ok", "database": "ok", "delivery": delivery})
 
 
 @cache

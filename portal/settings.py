@@ -259,6 +259,7 @@ if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
 ALARM_COVERAGE_GOAL = _number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
 ALARM_SKILL_FAILURES = _whole("ALARM_SKILL_FAILURES", 10)  # of one skill in one unit within an hour
 ALARM_OVERDUE_SECONDS = _number("ALARM_OVERDUE_SECONDS", 900)  # a report may be due for so long
+METRICS_TOKEN = _text("METRICS_TOKEN", "")  # who sends it may read /metrics
 
 # --- History of readings; days -----------------------------------------------------------------------------------------------
 READINGS_KEPT_DAYS = _whole(
@@ -536,6 +537,7 @@ UNFOLD = {
     "SITE_SYMBOL": "coffee_maker",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "portal.console.favicon"}],
     "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "portal.dashboard.glance",
     "SIDEBAR": {"navigation": "portal.console.menu"},
 }
 

@@ -5,7 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from oauth2_provider.views import RevokeTokenView
 
-from portal import connect, health, views
+from portal import connect, health, metrics, views
 from skill.oauth_views import Authorize, TokenEndpoint
 
 oauth = (
@@ -43,6 +43,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("health/live", health.live, name="health_live"),
     path("health/ready", health.ready, name="health_ready"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
 
 handler400 = "portal.views.bad_request"

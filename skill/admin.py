@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -14,8 +13,9 @@ from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from skill import duty, outbox, view_page
-from skill.models import AlexaGrant, Application, Endpoint, Event, Gateway
+from skill import board, duty, outbox, view_page
+from skill.board import Ledger
+from skill.models import AlexaGrant, Application, Endpoint, Gateway
 from skill.view_page import ViewPage
 
 State = AlexaGrant.State
@@ -26,22 +26,6 @@ for model in (AccessToken, Grant, IDToken, RefreshToken):
         admin.site.unregister(model)  # hashes and codes help nobody
 if admin.site.is_registered(Application):
     admin.site.unregister(Application)
-
-
-class Ledger(ModelAdmin):
-    """Rows that people look at and verbs write."""
-
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Application)
@@ -205,28 +189,11 @@ class EndpointAdmin(Ledger):
         )
 
     @admin.action(description="Report to Alexa now", permissions=["resend"])
-    def report_now(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> None:
-        ids = list(endpoints.values_list("pk", flat=True))
-        count = outbox.report_now(ids)
-        for endpoint in Endpoint.objects.filter(pk__in=ids):
-            LogEntry.objects.log_actions(request.user.pk, [endpoint], CHANGE, "Report to Alexa now", single_object=True)
-        messages.success(request, f"{count} of {len(ids)} are due now; the others have no active link.")
+    def report_now(self, request: HttpRequest, endpoints: QuerySet[Endpoint]) -> HttpResponse | None:
+        return board.ask_why(self, request, endpoints, "report_now", "Report to Alexa now", outbox.report_now)
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("skill.resend_endpoint")  # type: ignore[union-attr]
-
-
-@admin.register(Event)
-class EventAdmin(Ledger):
-    list_display = ["created_at", "device", "name", "instance", "status", "attempts", "last_code"]
-    list_filter = ["status", "name", "last_code"]
-    search_fields = ["message_id", "endpoint__endpoint_id", "endpoint__device__serial_number"]
-    list_select_related = ["endpoint__device"]
-    date_hierarchy = "created_at"
-
-    @display(description="Device")
-    def device(self, event: Event) -> str:
-        return str(event.endpoint.device or event.endpoint)
 
 
 @admin.register(Gateway)

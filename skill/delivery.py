@@ -14,18 +14,18 @@ import gc
 import logging
 import threading
 import time
-from collections import Counter
 from typing import Any
 
 import uvloop
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 
-from skill import claims, gateway, jobs, linking, pace
+from skill import claims, counts, gateway, jobs, linking, pace
 from skill.claims import Outcome
 from skill.connections import Connections
 from skill.database import Database
-from skill.line import Line, Tally
+from skill.journal import journal, note_outcome
+from skill.line import ASIDE_PER_PLACE, Line, Places, Tally
 from skill.models import REGIONS
 from skill.speech import tell
 
@@ -57,12 +57,23 @@ def stop_soon() -> None:
     _stopping.set()
 
 
+def is_stopping(within: float = 0.0) -> bool:
+    """Was this process asked to end, or will it be within so many seconds? Waits for it."""
+    return _stopping.wait(within)
+
+
+def wait_for_the_end() -> None:
+    """After stop_soon: until what another thread of this process is saying is heard out and settled."""
+    if _one_at_a_time.acquire(timeout=claims.LEASE_SECONDS):
+        _one_at_a_time.release()
+
+
 class _Lane:
     """One region's endpoints in flight."""
 
     def __init__(self, region: str) -> None:
         self.region = region
-        self.slots = asyncio.Semaphore(settings.DELIVERY_CONNECTIONS)
+        self.places = Places(settings.DELIVERY_CONNECTIONS)
         self.window = settings.DELIVERY_CONNECTIONS * WINDOW_PER_CONNECTION
         self.in_flight = 0
         self.tally = Tally()
@@ -86,7 +97,6 @@ class _Slice:
         self.lanes = [_Lane(region) for region, _ in REGIONS]
         self.talks: dict[asyncio.Task[list[Outcome]], tuple[_Lane, int]] = {}
         self.outcomes: list[Outcome] = []
-        self.counts: Counter[str] = Counter()
         self.settled_at = time.monotonic()
         self.news = asyncio.Event()
         self.lost: Exception | None = None  # the database
@@ -123,7 +133,7 @@ class _Slice:
             await self.db(linking.finish_closing)
         finally:
             await self.db(connections.close_all)
-            self._log()
+            journal.write_when_due()
 
     async def _linger(self) -> bool:
         """Wait for what comes due within the next second or so, rather than leave it to the next sweep."""
@@ -147,7 +157,7 @@ class _Slice:
         start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
         for credentials, work in (await self.db(_claim, lane.region, lane.room())).values():
-            line = Line(credentials, self.http, self.db, lane.slots, start_by, lane.tally)
+            line = Line(credentials, self.http, self.db, lane.places, start_by, lane.tally)
             talk = asyncio.create_task(tell(line, work))
             talk.add_done_callback(self._ended)
             self.talks[talk] = lane, len(work)
@@ -168,7 +178,7 @@ class _Slice:
         elif isinstance(error, OperationalError | InterfaceError):
             self.lost = error
         else:  # the leases of these endpoints end by themselves
-            log.error("a talk broke off", exc_info=error)
+            journal.trouble("a talk broke off", type(error).__name__, error)
         if self.lost or not self.talks or len(self.outcomes) >= SETTLE_AT or lane.is_to_be_asked(False):
             self.news.set()
 
@@ -190,11 +200,9 @@ class _Slice:
         self.settled_at = time.monotonic()
         if outcomes or tallies:
             await self.db(_settle, outcomes, tallies)
-        self.counts.update(outcome.code or ("reported" if outcome.reported else "done") for outcome in outcomes)
-
-    def _log(self) -> None:
-        if self.counts:
-            log.info("delivered %s", " ".join(f"{name}={count}" for name, count in sorted(self.counts.items())))
+        for outcome in outcomes:
+            note_outcome(outcome.job.region, outcome.code, outcome.job.endpoint_id, outcome.text)
+        journal.write_when_due()
 
 
 def _claim(region: str, room: int) -> dict[int, Any]:
@@ -214,6 +222,7 @@ def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:
         pace.learn(
             region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx"
         )
+    counts.add(row for region, tally in tallies.items() for row in tally.count.rows(region))
 
 
 def _settle_all_that_can_be(outcomes: list[Outcome]) -> int:
@@ -235,13 +244,14 @@ class _Runner:
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.db = Database()
-        # So many to each door, so that one that hangs leaves the others theirs.
-        self.http = Connections(settings.DELIVERY_CONNECTIONS)
+        # So many to each door, so that one that hangs leaves the others theirs; and room for who stands aside.
+        self.http = Connections(settings.DELIVERY_CONNECTIONS * (1 + ASIDE_PER_PLACE))
         gc.set_threshold(20_000, 20, 50)  # thousands of jobs come and go, and hardly one is in a circle
         gc.freeze()  # what is loaded by now stays: looking through it again and again cost a third of the event loop's time
         atexit.register(self.close)
 
     def close(self) -> None:
+        journal.write_when_due(now=True)
         self.http.close()
         self.loop.close()
 

@@ -8,9 +8,9 @@ import orjson
 from django.conf import settings
 
 from skill.connections import Connections, NoAnswer
+from skill.journal import journal
 from skill.quoting import quote
 
-log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 10
 
 
@@ -93,7 +93,7 @@ async def post(http: Connections, region: str, token: str, event: dict[str, obje
 
 def _read(status: int, body: bytes) -> None:
     if 200 <= status < 300:
-        log.warning("event gateway answered %d instead of 202", status)
+        journal.count(f"an event gateway answered {status} instead of 202", logging.WARNING)
         return
     code, text = _said(body)
     raise _kind(status, code)(code or f"HTTP {status}", text)

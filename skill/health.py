@@ -6,14 +6,13 @@ Read-only. What is asked and how often, and who hears of it, is not decided here
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min
 from django.db.models.functions import Now
 
-from skill import diagnosis
+from skill import diagnosis, figures
 from skill.alexa.discovery import LARGE_ANSWER_BYTES
 from skill.models import AlexaGrant, Endpoint, Event, Gateway, LinkingAttempt
 
-RECENT = timedelta(hours=24)
 # Amazon's words for "your event is wrong": our bug, which trying again does not mend.
 OUR_BUGS = [
     "INVALID_REQUEST_EXCEPTION",
@@ -52,25 +51,16 @@ def large_discoveries() -> list[str]:
     return [f"Alexa link #{pk}: {size:,} bytes" for pk, size in largest]
 
 
-def coverage() -> float | None:
-    """Share of live endpoints whose every level was reported within 24 hours; None where nothing is owed yet.
-
-    An endpoint owes its first report a day after it was linked.
-    """
-    owed = Endpoint.objects.live().filter(Q(reported_at__isnull=False) | Q(grant__accepted_at__lt=Now() - RECENT))
-    owed = owed.filter(device__inventories__slot__sensor="level").distinct()
-    counts = owed.aggregate(
-        all=Count("pk", distinct=True), told=Count("pk", Q(reported_at__gt=Now() - RECENT), distinct=True)
-    )
-    return counts["told"] / counts["all"] if counts["all"] else None
-
-
 def coverage_below_goal() -> list[str]:
     """The daily duty: Amazon wants every level once a day."""
-    share = coverage()
-    if share is None or share >= settings.ALARM_COVERAGE_GOAL:
+    if not (behind := figures.behind()):
         return []
-    return [f"{share:.1%} of the levels were reported within 24 hours; the goal is {settings.ALARM_COVERAGE_GOAL:.1%}."]
+    owed = max(figures.levels(), behind)
+    share = 1 - behind / owed
+    if share >= settings.ALARM_COVERAGE_GOAL:
+        return []
+    goal = f"{settings.ALARM_COVERAGE_GOAL:.1%}"
+    return [f"{share:.1%} of the {owed} levels were reported within 24 hours; the goal is {goal}. See Missed reports."]
 
 
 def overdue_reports() -> list[str]:

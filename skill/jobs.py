@@ -4,7 +4,6 @@ At a million devices a day this is the busiest reading of the house, so rows com
 share is read once for each batch.
 """
 
-import logging
 import time
 import uuid
 from collections import defaultdict
@@ -17,11 +16,11 @@ from django.conf import settings
 
 from skill import endpoints, fields
 from skill.database import select
+from skill.journal import journal
 from skill.linking import LIVE
 from skill.models import Endpoint
 from skill.renewal import REFRESH_AHEAD, Credentials
 
-log = logging.getLogger(__name__)
 EVENTS_AT_ONCE = 50  # of one endpoint in one talk; the rest comes with the next claim
 SETTLED_AFTER = timedelta(minutes=10)  # before, SKILL_DISABLED may only mean that the enablement has not spread yet
 
@@ -80,6 +79,7 @@ class Job:
 
     pk: int
     endpoint_id: str
+    region: str
     user_id: int
     version: int
     lease: uuid.UUID
@@ -182,6 +182,7 @@ def _job(row: _Row, version: int, lease: uuid.UUID, unit: endpoints.Unit | None)
     return Job(
         pk=row.pk,
         endpoint_id=row.endpoint_id,
+        region=row.region,
         user_id=row.user_id,
         version=version,
         lease=lease,
@@ -203,7 +204,7 @@ def _credentials(row: _Row) -> Credentials:
     try:
         token = fields.decrypt(row.sealed)
     except fields.Undecryptable:
-        log.error("no key of TOKEN_KEYS opens the tokens of Alexa link #%d", row.grant_id)
+        journal.trouble("no key of TOKEN_KEYS opens the tokens of a link", f"Alexa link #{row.grant_id}")
         token = ""
     return Credentials(row.grant_id, row.region, row.generation, token, row.fresh and bool(token), row.settled)
 

@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from skill import elsewhere, gateway, renewal
+from skill import elsewhere, gateway, lwa, renewal
 from skill.alexa.messages import Json
 from skill.connections import Connections
+from skill.counts import ACCEPTED, RENEWED, Count
 from skill.database import Database
 from skill.renewal import Credentials
+
+PATIENCE_SECONDS = 1.0
+ASIDE_PER_PLACE = 4
 
 
 class OutOfTime(Exception):
@@ -19,20 +23,56 @@ class OutOfTime(Exception):
 
 @dataclass
 class Tally:
-    """What the doors answered, for pace."""
+    """What the doors answered, for pace and for the boards."""
 
     answered: int = 0
     throttled: int = 0
     failed: int = 0
+    count: Count = field(default_factory=Count)
 
     def any(self) -> bool:
-        return bool(self.answered or self.throttled or self.failed)
+        return bool(self.answered or self.throttled or self.failed or self.count.renewals)
 
     def take(self) -> "Tally":
         """What was counted since the last time."""
         taken = replace(self)
         self.answered = self.throttled = self.failed = 0
+        self.count = Count()
         return taken
+
+
+class Places:
+    """Places for requests on the wire, so many at once. A request that has had no answer for a second steps aside: it goes on waiting,
+    but its place is another's. So a few that are never answered cost nothing; only so many may stand aside that a gateway that has
+    become slow altogether is not overrun."""
+
+    def __init__(self, places: int) -> None:
+        self.free = asyncio.Semaphore(places)
+        self.may_stand_aside = places * ASIDE_PER_PLACE
+
+
+class _Place:
+    """One request's place among them, from `take` to `leave`."""
+
+    def __init__(self, places: Places) -> None:
+        self.places, self.is_aside = places, False
+
+    async def take(self) -> None:
+        await self.places.free.acquire()
+        self.timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._step_aside)
+
+    def _step_aside(self) -> None:
+        if self.places.may_stand_aside > 0:
+            self.is_aside = True
+            self.places.may_stand_aside -= 1
+            self.places.free.release()
+
+    def leave(self) -> None:
+        self.timer.cancel()
+        if self.is_aside:
+            self.places.may_stand_aside += 1
+        else:
+            self.places.free.release()
 
 
 @dataclass
@@ -42,7 +82,7 @@ class Line:
     credentials: Credentials
     http: Connections
     db: Database
-    slots: asyncio.Semaphore
+    places: Places
     start_by: float  # monotonic
     tally: Tally
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -79,22 +119,34 @@ class Line:
             try:
                 self.credentials = await renewal.access_token(used, self.http, self.db)
             except Exception as error:
+                if isinstance(error, lwa.LwaError):
+                    self.tally.count.renewals[type(error).__name__] += 1
                 self._no_token = error
                 raise
+            self.tally.count.renewals[RENEWED] += 1
 
     async def _post(self, token: str, build: Callable[[str], Json]) -> None:
-        async with self.slots:
-            if time.monotonic() > self.start_by:
-                raise OutOfTime
-            try:
-                await gateway.post(self.http, self.credentials.region, token, build(token))
-            except gateway.Throttled:
-                self.tally.throttled += 1
-                raise
-            except gateway.Unavailable:
-                self.tally.failed += 1
-                raise
-            except gateway.GatewayError:
-                self.tally.answered += 1
-                raise
-            self.tally.answered += 1
+        place = _Place(self.places)
+        await place.take()
+        try:
+            await self._post_now(token, build)
+        finally:
+            place.leave()
+
+    async def _post_now(self, token: str, build: Callable[[str], Json]) -> None:
+        started, tally = time.monotonic(), self.tally
+        if started > self.start_by:
+            raise OutOfTime
+        try:
+            await gateway.post(self.http, self.credentials.region, token, build(token))
+        except gateway.GatewayError as error:
+            tally.count.answer(error.code, time.monotonic() - started)
+            if isinstance(error, gateway.Throttled):
+                tally.throttled += 1
+            elif isinstance(error, gateway.Unavailable):
+                tally.failed += 1
+            else:
+                tally.answered += 1
+            raise
+        tally.count.answer(ACCEPTED, time.monotonic() - started)
+        tally.answered += 1

@@ -1,7 +1,8 @@
 """How fast each of Amazon's doors may be knocked at: a token bucket and a breaker per door, in rows that all workers share.
 
-The rate halves when Amazon throttles (at most once a second) and creeps back by a hundredth of the full rate each second. Failures
-in a row open the breaker; then one worker at a time may send a single probe, until one is answered.
+The rate halves when Amazon throttles (at most once a second) and creeps back by a hundredth of the full rate each second. A few 429s
+among many answers are no sign that we are too fast: halving for them would end at a standstill. Failures in a row open the
+breaker; then one worker at a time may send a single probe, until one is answered.
 """
 
 from django.conf import settings
@@ -9,6 +10,8 @@ from django.db import connection
 
 FAILURES_TO_OPEN = 20
 PROBE_SECONDS = 5
+TOO_FAST = 0.25  # share of 429s among what was answered lately …
+FEW = 5  # … which a few of them do not prove, unless nothing else is answered
 
 
 def allowance(name: str) -> int:
@@ -39,7 +42,7 @@ def spend(name: str, requests: int) -> None:
 def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, trouble: str = "") -> None:
     """What the last requests met: `answered` (any answer that is not our or Amazon's overload), 429s, and no answer or 5xx."""
     with connection.cursor() as cursor:
-        if throttled:
+        if throttled and (throttled >= max(FEW, TOO_FAST * (answered + throttled)) or not answered):
             cursor.execute(_SLOW_DOWN, {"name": name})
         if answered or throttled:
             cursor.execute(

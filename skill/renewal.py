@@ -4,7 +4,6 @@ One renewal at a time per grant, across all processes: a lease taken by compare-
 Amazon is asked. How a link begins and ends stands in linking.py.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,10 +15,10 @@ from skill import lwa, pace
 from skill.connections import Connections
 from skill.database import Database
 from skill.fields import Undecryptable, decrypt, encrypt
+from skill.journal import journal
 from skill.linking import close
 from skill.models import AlexaGrant
 
-log = logging.getLogger(__name__)
 REFRESH_AHEAD = timedelta(minutes=5)
 REFRESH_LEASE = 15  # seconds
 
@@ -114,7 +113,7 @@ def _refresh_failed(held: Credentials, error: lwa.LwaError) -> None:
         close(held.grant_id, held.generation, f"Login with Amazon: {error}")
         return
     if isinstance(error, lwa.ClientRejected):
-        log.error("Login with Amazon refuses our client id or secret: %s", error)
+        journal.trouble("Login with Amazon refuses our client id or secret", str(error))
         pace.open_at_once("LWA", 60, str(error))
     elif isinstance(error, lwa.LwaUnavailable):
         pace.learn("LWA", failed=1, trouble=str(error))

@@ -5,7 +5,6 @@ speaks for an endpoint while its lease lasts, so order needs no other mechanism.
 """
 
 import asyncio
-import logging
 import random
 import uuid
 from datetime import timedelta
@@ -18,10 +17,10 @@ from skill.alexa import discovery, messages
 from skill.alexa.messages import Json
 from skill.claims import EventEnd, Outcome
 from skill.jobs import Job, Telling
+from skill.journal import journal
 from skill.line import Line, OutOfTime
 from skill.models import Event
 
-log = logging.getLogger(__name__)
 LONGEST_BACK_OFF = 3600.0
 LEFT_OUT = "LEFT_OUT"  # in place of Amazon's code: she was not asked
 LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; when it is back, nobody waits for an hour
@@ -299,7 +298,7 @@ async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
 
 
 def _broken(outcome: Outcome, error: Exception) -> None:
-    log.error("endpoint %s cannot be told of", outcome.job.endpoint_id, exc_info=error)
+    journal.trouble(f"{type(error).__name__} about an endpoint", outcome.job.endpoint_id, error)
     outcome.code, outcome.text = "OUR_BUG", f"{type(error).__name__}: {error}"
     outcome.again, outcome.failed = True, True
     outcome.delay = back_off(outcome.job.attempts, 60.0)

@@ -1,23 +1,44 @@
 """The worker's edge: what the doorbell and beat ring for."""
 
 import logging
+import threading
 from typing import Any
 
 from celery import shared_task, signals
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import Exists, OuterRef
 
-from skill import attempts, delivery, doorbell, enablement, misses, oauth, parked, power
+from skill import attempts, counts, delivery, doorbell, enablement, misses, oauth, parked, power
 from skill.models import Endpoint, Event, Miss
 from skill.quoting import quote
 
 log = logging.getLogger(__name__)
 AT_ONCE = 1000
+LOOKOUT_SECONDS = 10.0
+
+
+@signals.worker_ready.connect
+def _look_anyway(sender: Any, **kwargs: Any) -> None:
+    """A delivery worker looks by itself now and then: with neither beat nor broker, or with a clock by which every ring has expired,
+    reports come a little later, and that is all."""
+    if "delivery" in sender.app.amqp.queues.consume_from:
+        threading.Thread(target=_look_now_and_then, name="lookout", daemon=True).start()
+
+
+def _look_now_and_then() -> None:
+    while not delivery.is_stopping(LOOKOUT_SECONDS):
+        deliver()
+        connections.close_all()
 
 
 @signals.worker_shutting_down.connect
 def _stop_soon(**kwargs: Any) -> None:
     delivery.stop_soon()
+
+
+@signals.worker_shutdown.connect
+def _hear_out(**kwargs: Any) -> None:
+    delivery.wait_for_the_end()
 
 
 @shared_task(name="skill.deliver")
@@ -47,6 +68,7 @@ def tidy() -> None:
     oauth.forget_expired()
     parked.forget_told()
     misses.forget_old()
+    counts.fold()
     attempts.forget_old()
     _forget_endpoints()
 

@@ -21,7 +21,7 @@ from notifications import inbox
 from notifications.models import Message, Topic
 from portal import alarms, notices, tasks
 from portal.models import Alarm, AlarmNotice
-from skill import health
+from skill import figures, health
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
 from tests.notifications.signing_amazon import ARN, FarSide, far_side
 
@@ -282,21 +282,24 @@ def test_reports_that_alexa_refused(code: str, bad: bool, endpoint: Endpoint) ->
     assert bool(health.refused_reports()) == bad
 
 
-def test_coverage_counts_who_owes_a_report(endpoint: Endpoint, machine: Any, settings: Any) -> None:
+def test_coverage_counts_levels_not_endpoints(endpoint: Endpoint, machine: Any, settings: Any) -> None:
     settings.ALARM_COVERAGE_GOAL = 0.98
-    assert health.coverage() is None
-    slot = machine.device_model.slots.get()
-    machine.inventories.create(
-        slot=slot, value=50, measured_at=hours_ago(1), heard_at=hours_ago(1), epoch=0, sequence=1
-    )
-    assert (health.coverage(), health.coverage_below_goal()) == (1.0, [])
-    Endpoint.objects.update(reported_at=hours_ago(25))
-    assert health.coverage() == 0.0
-    assert health.coverage_below_goal() == ["0.0% of the levels were reported within 24 hours; the goal is 98.0%."]
-    Endpoint.objects.update(reported_at=None)
-    assert health.coverage() == 0.0
-    AlexaGrant.objects.update(accepted_at=hours_ago(1))
-    assert health.coverage() is None
+    slots = machine.device_model.slots
+    slots.create(slot_id="milk", name="M", sensor="level", measurement="Percentage", instance="M", replenishment_id="a")
+    slots.create(slot_id="pods", name="P", sensor="usage", measurement="Count", instance="P", replenishment_id="a")
+    for slot in slots.filter(sensor="level"):
+        machine.inventories.create(
+            slot=slot, value=50, measured_at=hours_ago(1), heard_at=hours_ago(1), epoch=0, sequence=1
+        )
+    assert (figures.levels(), figures.behind(), health.coverage_below_goal()) == (2, 0, [])
+    machine.inventories.filter(slot__slot_id="milk").delete()
+    Endpoint.objects.update(silent_since=hours_ago(25))
+    assert (figures.levels(), figures.behind()) == (2, 1)
+    Endpoint.objects.update(owed_since=hours_ago(99), reported_at=hours_ago(25), due_at=hours_ago(1))
+    assert (figures.levels(), figures.behind()) == (2, 2)
+    assert health.coverage_below_goal()[0].startswith("0.0% of the 2 levels were reported within 24 hours")
+    Endpoint.objects.update(due_at=None)
+    assert (figures.levels(), figures.behind(), health.coverage_below_goal()) == (0, 0, [])
 
 
 def test_overdue_reports(endpoint: Endpoint, settings: Any) -> None:

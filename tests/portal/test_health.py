@@ -17,9 +17,9 @@ def test_alive_without_a_database(client: Any) -> None:
 @pytest.mark.django_db
 def test_ready(client: Any, django_assert_num_queries: Any) -> None:
     client.get("/health/ready")
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         answer = client.get("/health/ready")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "database": "ok"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "database": "ok", "delivery": "ok"})
 
 
 @pytest.mark.django_db
@@ -41,14 +41,14 @@ def test_a_database_ahead_of_the_code_is_being_deployed(client: Any) -> None:
     assert client.get("/health/ready").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
 @pytest.mark.django_db
 def test_a_load_balancer_asks_by_number(client: Any, path: str) -> None:
     assert client.get("/", headers={"host": "10.1.2.3"}).status_code == 400, "or this test shows nothing"
     assert client.get(path, headers={"host": "10.1.2.3"}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
 def test_nobody_can_write_there(client: Any, path: str) -> None:
     assert client.post(path).status_code == 405
 

@@ -49,6 +49,16 @@ def linked(machine: Any, amazon: Amazon, transactional_db: None) -> Any:
 
 
 @pytest.fixture(autouse=True)
+def another_minute() -> Iterator[None]:
+    """What an earlier test had to write is not this one's."""
+    from skill.journal import journal
+
+    journal.forget()
+    yield
+    journal.forget()
+
+
+@pytest.fixture(autouse=True)
 def no_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice ends when nothing is due, so that a test sees each back-off."""
     monkeypatch.setattr("skill.delivery.LINGER_SECONDS", -1)

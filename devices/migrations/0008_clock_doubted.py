@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('devices', '0006_event_heard'),
+        ('devices', '0007_reported_at'),
     ]
 
     operations = [

@@ -1,0 +1,202 @@
+"""A fleet, its portal's delivery and an Amazon, each a process that can be killed; and what they say of it in the end."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import requests
+
+from portal import embedded
+from tests.the_house import ROOT, until
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FILL = """
+import django; django.setup()
+import json
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+call_command("createcachetable")
+from django.db import connection
+from devices.models import DeviceModel
+from skill.fields import encrypt
+from tests.bench import fleet
+fleet.fill(1, {devices})
+DeviceModel.objects.get().slots.create(slot_id="pods", name="Pods", sensor="usage", measurement="Count",
+                                       instance="Pod.Coffee", replenishment_id="amzn1.dash.v2.pods")
+fleet._announce(1, {devices})
+ids = list(range(1, {devices} + 1))
+with connection.cursor() as cursor:
+    cursor.execute("UPDATE skill_alexagrant AS g SET access_token = u.a, refresh_token = u.r, expires_at = now() FROM"
+                   " unnest(%s::bigint[], %s::text[], %s::text[]) AS u(id, a, r) WHERE g.id = u.id",
+                   [ids, [encrypt(f"Atza|{{i}}|0") for i in ids], [encrypt(f"Atzr|{{i}}") for i in ids]])
+    cursor.execute("INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, payload, status, attempts, created_at,"
+                   " last_code, last_text) SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed',"
+                   " 'Pod.Coffee', jsonb_build_object('usage', jsonb_build_object('@type', 'Count', 'value', n),"
+                   " 'timeOfSample', '2026-01-01T00:00:00Z'), 'pending', 0, now(), '', ''"
+                   " FROM skill_endpoint e, generate_series(1, {uses}) n ORDER BY n, e.id")
+fleet.make_due()
+"""
+MEND = """
+import django; django.setup()
+from django.core.management import call_command
+from skill import outbox
+from skill.models import Endpoint
+call_command("resend_events", "--all")
+outbox.report_now(list(Endpoint.objects.live().exclude(last_code="").values_list("pk", flat=True)))
+"""
+
+
+class Form(NamedTuple):
+    """How large and how rough. Seconds; `apps`: the module that the workers start from."""
+
+    devices: int
+    uses: int
+    kills: int
+    stops: int
+    without_lwa: float
+    slow_lwa: float
+    patience: float
+    app: str
+    connections: int = 128
+
+
+SHORT = Form(1500, 2, 3, 1, 4, 4, 240, "tests.faults.quick_worker")
+FULL = Form(100_000, 2, 20, 2, 60, 30, 1500, "portal.celery")
+
+
+@dataclass
+class Day:
+    """One portal on its bad day: PostgreSQL, three delivery workers, beat, a broker of files, Amazon."""
+
+    folder: Path
+    form: Form
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    kills: list[float] = field(default_factory=list)  # when a worker was killed
+    stops: list[tuple[float, float]] = field(default_factory=list)  # when the database went, and was back
+
+    others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Amazon answers, the database is filled; nobody delivers yet."""
+        amazon = subprocess.Popen([sys.executable, "-m", "tests.faults.rough_amazon"], cwd=ROOT, stdout=subprocess.PIPE)
+        self.others.append(amazon)
+        assert amazon.stdout
+        self.at = f"http://127.0.0.1:{int(amazon.stdout.readline())}"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST"))}
+        self.environment = clean | {
+            "EMBEDDED": "1", "DATA_DIR": str(self.folder), "DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(ROOT),
+            "LWA_TOKEN_URL": f"{self.at}/auth/o2/token", "EVENT_GATEWAY_NA": f"{self.at}/NA/v3/events",
+            "EVENT_GATEWAY_EU": f"{self.at}/EU/v3/events", "EVENT_GATEWAY_FE": f"{self.at}/FE/v3/events",
+            "REPORT_MIN_INTERVAL": "0.001", "REPORT_SETTLING": "0.001", "DELIVERY_SWEEP": "2", "LOG_LEVEL": "ERROR",
+            "DELIVERY_CONNECTIONS": str(self.form.connections),
+        }  # fmt: skip
+        embedded.start(self.folder)
+        for part in ("messages", "control"):
+            (self.folder / "broker" / part).mkdir(parents=True, exist_ok=True)
+        self.run(FILL.format(devices=self.form.devices, uses=self.form.uses))
+
+    def run(self, program: str) -> None:
+        """A program of ours, to its end."""
+        subprocess.run([sys.executable, "-c", program], env=self.environment, cwd=ROOT, check=True, capture_output=True)
+
+    def start_worker(self, minutes_off: int = 0) -> None:
+        clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{minutes_off:+d}m", "DONT_FAKE_MONOTONIC": "1"}
+        more = clock if minutes_off and FAKETIME.exists() else {}
+        options = (
+            "--queues",
+            "delivery",
+            "--pool",
+            "solo",
+            "--without-mingle",
+            "--without-gossip",
+            "--loglevel",
+            "ERROR",
+        )
+        self.workers.append(self._celery("worker", *options, "--hostname", f"w{random.getrandbits(32)}@%h", **more))
+
+    def start_beat(self) -> None:
+        self.beat = self._celery("beat", "--loglevel", "ERROR", "--pidfile=")
+        self.others.append(self.beat)
+
+    def _celery(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", self.form.app, *words]
+        with (self.folder / "celery.log").open("ab") as log:
+            return subprocess.Popen(command, env=self.environment | environment, cwd=ROOT, stdout=log, stderr=log)
+
+    def kill_worker(self) -> None:
+        victim = self.workers.pop(random.randrange(len(self.workers)))
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        self.kills.append(time.time())
+        self.start_worker()
+
+    def kill_beat(self) -> None:
+        self.beat.kill()
+        self.beat.wait()
+        self.start_beat()
+
+    def stop_database(self) -> None:
+        gone = time.time()
+        embedded.stop(self.folder, "immediate")
+        embedded.start(self.folder)
+        self.stops.append((gone, time.time()))
+
+    def empty_broker(self) -> None:
+        for message in (self.folder / "broker" / "messages").iterdir():
+            message.unlink(missing_ok=True)
+
+    def weather(self, **said: Any) -> None:
+        requests.post(f"{self.at}/weather", json=said, timeout=30).raise_for_status()
+
+    def accepted(self) -> int:
+        return int(requests.get(f"{self.at}/progress", timeout=30).json()["accepted"])
+
+    def record(self) -> dict[str, Any]:
+        return json.loads(requests.get(f"{self.at}/record", timeout=120).content)
+
+    def ask(self, question: str) -> list[Any]:
+        """Of the database, once it is back."""
+        where = f"host={embedded.socket_dir(self.folder)} dbname=portal user=portal connect_timeout=5"
+        with psycopg.connect(where, autocommit=True) as database:
+            return database.execute(question).fetchall()  # type: ignore[arg-type]
+
+    def at_rest(self) -> bool:
+        return self.ask(_UNREST) == [(0, 0)]
+
+    def wait_for_rest(self) -> None:
+        until(self.at_rest, self.form.patience, f"delivery comes to rest; left: {self.ask(_UNREST)}")
+
+    def end(self) -> None:
+        for process in (*self.workers, *self.others):
+            process.kill()
+            process.wait()
+        embedded.remove(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_UNREST = """
+SELECT (SELECT count(*) FROM skill_endpoint WHERE due_at <= now() OR due_at IS NOT NULL AND attempts > 0 OR lease IS NOT NULL),
+       (SELECT count(*) FROM skill_event WHERE status = 'pending')
+"""
+
+
+@contextmanager
+def bad_day(folder: Path, form: Form) -> Iterator[Day]:
+    """Everything but beat and the workers; everything is stopped and removed in the end."""
+    day = Day(folder, form)
+    try:
+        day.begin()
+        yield day
+    finally:
+        day.end()

@@ -1,0 +1,143 @@
+"""A bad day with real processes: a fifth of all requests goes wrong, workers, database, broker and beat are killed; what Amazon has
+recorded must be what the database says, nothing lost, nothing told twice but what was on its way at a kill.
+
+`BAD_DAY=full` is the form of a hundred thousand devices; without it a short one.
+"""
+
+import os
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.bad_day import FAKETIME, FULL, MEND, SHORT, Day, bad_day
+from tests.the_house import until
+
+FORM = FULL if os.environ.get("BAD_DAY") == "full" else SHORT
+SETTLED_WITHIN = 10.0  # seconds between an answer and the row that remembers it, on a machine that does much else
+CLOSED_WITHIN = 2.0
+
+
+@pytest.fixture
+def day() -> Iterator[Day]:
+    folder = Path(tempfile.mkdtemp(prefix="portal-bad-day-"))
+    with bad_day(folder, FORM) as day:
+        yield day
+
+
+@pytest.mark.xdist_group("bad day")
+def test_nothing_is_lost_on_a_bad_day(day: Day) -> None:
+    day.weather(weather="bad", lwa="down")
+    day.start_beat()
+    began = time.monotonic()
+    for _ in range(3):
+        day.start_worker()
+    time.sleep(FORM.without_lwa)
+    day.weather(lwa="slow")
+    until(day.accepted, FORM.patience, "the first event is accepted")
+    time.sleep(FORM.slow_lwa)
+    day.weather(lwa="up")
+    do_the_worst(day)
+    day.weather(weather="good")
+    day.wait_for_rest()
+    day.run(MEND)
+    day.wait_for_rest()
+    record = day.record()
+    print(f"{FORM.devices} devices, {len(record['accepted'])} events accepted in {time.monotonic() - began:.0f} s,")
+    print(
+        f"{len(day.kills)} workers killed, {len(record['disabled'])} skills disabled, {len(record['refused'])} refused"
+    )
+    judge(day, record)
+
+
+def do_the_worst(day: Day) -> None:
+    """Each deed when so much of the work is done, so that there is always something to interrupt."""
+    deeds: list[tuple[float, Callable[[], Any]]] = [
+        ((number + 1) / (FORM.kills + 1), day.kill_worker) for number in range(FORM.kills)
+    ]
+    deeds += [((number + 0.6) / (FORM.stops + 0.5), day.stop_database) for number in range(FORM.stops)]
+    deeds += [(0.3, day.empty_broker), (0.45, day.kill_beat)]
+    whole = FORM.devices * (FORM.uses + 1)
+    for share, deed in sorted(deeds, key=lambda one: one[0]):
+        wanted = 0.93 * share * whole
+        until(lambda wanted=wanted: day.accepted() >= wanted, FORM.patience, f"{share:.0%} of the work is done")
+        deed()
+
+
+def judge(day: Day, record: dict[str, Any]) -> None:
+    """Amazon's record against the database's."""
+    truth = {
+        str(message_id): (endpoint, status, count)
+        for message_id, endpoint, status, count in day.ask(
+            "SELECT v.message_id, e.endpoint_id, v.status, v.attempts FROM skill_event v JOIN skill_endpoint e ON e.id = v.endpoint_id"
+        )
+    }
+    closed = {str(pk): at for pk, at in day.ask("SELECT id, extract(epoch FROM closed_at)::float FROM skill_alexagrant"
+                                               " WHERE state = 'closed'")}  # fmt: skip
+    live = {name for (name,) in day.ask("SELECT endpoint_id FROM skill_endpoint WHERE due_at IS NOT NULL")}
+    told: dict[str, list[float]] = defaultdict(list)
+    reported = Counter()
+    for at, name, endpoint, message_id, _ in record["accepted"]:
+        if name == "InventoryConsumed":
+            told[message_id].append(at)
+        elif name == "ChangeReport":
+            reported[endpoint] += 1
+
+    assert len(live) == FORM.devices - len(closed)
+    assert live <= reported.keys(), "a device was not reported"
+    never = "SELECT count(*) FROM skill_endpoint WHERE due_at IS NOT NULL AND reported_at IS NULL"
+    assert day.ask(never) == [(0,)], "a report was accepted that nobody remembers"
+    untold = [
+        pk for pk, (endpoint, status, _) in truth.items() if endpoint in live and not (status == "sent" and pk in told)
+    ]
+    assert untold == [], "a use was not told"
+    assert told.keys() <= truth.keys()
+
+    assert closed.keys() == record["disabled"].keys(), "disabled, or closed, and not both"
+    late = {
+        grant: record["last"][grant] - at for grant, at in closed.items() if record["last"][grant] > at + CLOSED_WITHIN
+    }
+    assert late == {}, "a request was sent for a closed link"
+
+    broken = [*((at, at) for at in day.kills), *day.stops]
+    twice = {pk: times for pk, times in told.items() if len(times) > 1}
+    unexplained = {
+        pk: times
+        for pk, times in twice.items()
+        if not any(gone - SETTLED_WITHIN <= min(times) <= back + 1 for gone, back in broken)
+    }
+    assert unexplained == {}, "told twice though nobody was killed"
+    window = 2 * FORM.connections
+    assert len(twice) <= window * len(day.kills) + 3 * window * len(day.stops)
+
+    resent = {pk for _, _, _, pk in record["refused"]}
+    first_times: dict[str, list[float]] = defaultdict(list)
+    seen: set[str] = set()
+    for _, name, endpoint, message_id, value in record["accepted"]:
+        if name == "InventoryConsumed" and message_id not in seen and message_id not in resent:
+            first_times[endpoint].append(value)
+            seen.add(message_id)
+    assert [name for name, values in first_times.items() if values != sorted(values)] == [], "out of order"
+
+    stuck = "SELECT count(*) FROM skill_alexagrant WHERE refresh_leased_until > now() + interval '1 minute'"
+    assert day.ask(stuck) == [(0,)]
+    assert max(record["refreshes"].values()) <= 3 + len(day.kills) + len(day.stops), "a token was refreshed in a loop"
+    print(f"{len(twice)} uses told twice, all around a kill")
+
+
+@pytest.mark.xdist_group("bad day")
+@pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
+def test_workers_whose_clocks_are_ten_minutes_off_do_no_harm(day: Day) -> None:
+    """The one is early, the other late, and they share the work; the database's clock decides."""
+    day.weather(weather="good", lwa="up")
+    day.start_beat()
+    for minutes in (10, -10):
+        day.start_worker(minutes)
+    until(lambda: day.accepted() > FORM.devices, FORM.patience, "a third is told")
+    day.kill_worker()
+    day.wait_for_rest()
+    judge(day, day.record())

@@ -1,0 +1,199 @@
+"""The races of delivery with real concurrency: two at once on PostgreSQL, each held at its worst moment by a lock or by silence."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models.functions import Now
+
+from devices import registry
+from devices.models import Device, Inventory
+from skill import claims, delivery, jobs, linking, renewal
+from skill.models import AlexaGrant, Endpoint
+from tests.skill.deeds import deliver_all, make_due, reading
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def aside(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Begun in a thread with a connection of its own; what it gives, or raises, comes into the list."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except Exception as error:
+            found.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, found
+
+
+def wait_for_a_lock() -> None:
+    """Until somebody else waits for what we have locked."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")
+
+
+def test_a_second_worker_during_an_overrun_lease(linked: Any, machine: Any, amazon: Any) -> None:
+    """The first worker's answer comes when another has told a newer level meanwhile: it must undo nothing of that."""
+    silent, heard = threading.Event(), threading.Event()
+
+    async def first_one_waits(event: dict[str, Any]) -> None:
+        if len(amazon.attempts) == 1:
+            heard.set()
+            await asyncio.to_thread(silent.wait, 10)
+
+    amazon.script = first_one_waits
+    reading(machine, 50, 1)
+    slow, _ = aside(lambda: delivery.deliver(1))
+    assert heard.wait(10)
+    Endpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
+    reading(machine, 40, 2)
+    ((_, (job,)),) = jobs.load(claims.claim("NA", 10)).values()
+    silent.set()
+    slow.join()
+    held = Endpoint.objects.get()
+    assert held.lease == job.lease, "the slow worker touched what is another's"
+    assert held.reported_at is None
+    assert held.changed["level:Beans.Hopper"][0] == held.version
+    told = claims.Outcome(job, done=["level:Beans.Hopper", "description"], reported=True, whole=True)
+    assert claims.settle([told]) == 1
+    assert Endpoint.objects.get().changed == {}
+
+
+def test_what_is_said_is_never_older_than_the_version_that_was_claimed(linked: Any, machine: Any) -> None:
+    """The stale join: a claim sees other tables as they were when it began, but the row that it locks at its newest."""
+    reading(machine, 50, 1)
+    stop = threading.Event()
+
+    def change() -> None:
+        for number in range(1, 900):
+            with transaction.atomic():
+                Endpoint.objects.update(version=1000 + number)
+                Inventory.objects.update(value=Decimal(number) / 10)
+            if stop.is_set():
+                return
+
+    writer, troubles = aside(change)
+    claimed = 0
+    while claimed < 60 and writer.is_alive():
+        make_due(Endpoint.objects.all())
+        if taken := claims.claim("NA", 1):
+            ((_, (job,)),) = jobs.load(taken).values()
+            claimed += 1
+            assert job.version < 1000 or job.device.levels[0].value >= Decimal(job.version - 1000) / 10
+            Endpoint.objects.update(lease=None, leased_until=None)
+    stop.set()
+    writer.join()
+    assert troubles == [None]
+    assert claimed > 5, "it was never tried"
+
+
+def test_a_settlement_that_waits_for_a_reading_leaves_it_due(linked: Any, machine: Any) -> None:
+    reading(machine, 50, 1)
+    ((_, (job,)),) = jobs.load(claims.claim("NA", 10)).values()
+    done = claims.Outcome(job, done=["level:Beans.Hopper", "description"], reported=True, whole=True)
+    with transaction.atomic():
+        reading(machine, 49, 2)
+        settling, count = aside(lambda: claims.settle([done]))
+        wait_for_a_lock()
+    settling.join()
+    assert count == [1]
+    endpoint = Endpoint.objects.annotate(now=Now()).get()
+    assert endpoint.due_at <= endpoint.now, "the newer level would wait for the next day"
+    assert endpoint.changed["level:Beans.Hopper"][0] == endpoint.version
+
+
+def test_the_same_accept_grant_twice_at_once(machine: Any, alice: Any, amazon: Any) -> None:
+    """Amazon gives tokens for a code once; whoever comes second finds what the first one stored."""
+    both_there = threading.Barrier(2, timeout=5)
+    spent: set[str] = set()
+
+    async def once(form: dict[str, str]) -> Any:
+        await asyncio.to_thread(both_there.wait)
+        if form["code"] in spent:
+            await asyncio.sleep(0.3)  # the first one is stored by then
+            return 400, {"error": "invalid_grant"}
+        spent.add(form["code"])
+        return None
+
+    amazon.lwa_script = once
+    two = [aside(lambda: linking.accept_grant(alice, "code-1", "NA").pk) for _ in range(2)]
+    [thread.join() for thread, _ in two]
+    grant = AlexaGrant.objects.get()
+    assert [found for _, found in two] == [[grant.pk], [grant.pk]]
+    assert (grant.state, grant.generation) == ("active", 1)
+    amazon.lwa_script = lambda form: None
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert len(amazon.named("AddOrUpdateReport")) == 1
+
+
+def test_two_refreshes_at_once_ask_amazon_once(linked: Any, amazon: Any) -> None:
+    held = renewal.Credentials(linked.pk, "NA", linked.generation, "Atza|1", fresh=False)
+    ready = threading.Barrier(4)
+
+    def lease() -> Any:
+        ready.wait()
+        return renewal.lease_refreshes([held])[0]
+
+    four = [aside(lease) for _ in range(4)]
+    [thread.join() for thread, _ in four]
+    answers = [found[0] for _, found in four]
+    assert [answer for answer in answers if isinstance(answer, str)] == ["Atzr|1"]
+    assert sum(isinstance(answer, renewal.RefreshElsewhere) for answer in answers) == 3
+
+
+def test_requests_that_never_answer_do_not_hold_the_others(
+    crema: Any, django_user_model: Any, amazon: Any, settings: Any
+) -> None:
+    """No barrier, and no place lost: with places for two requests, three that are never answered do not keep twenty from being told."""
+    settings.DELIVERY_CONNECTIONS = 2
+    names = []
+    for number in range(23):
+        user = django_user_model.objects.create(email=f"customer{number}@example.com")
+        device, _, code = registry.register(f"CRM20-1{number:03d}", crema)
+        names.append(str(registry.claim(user, device.serial_number, code).ownership))
+        linking.accept_grant(user, f"code-{number}", "NA")
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    amazon.events.clear()
+    never = asyncio.Event()
+
+    async def silent_about_three(event: dict[str, Any]) -> None:
+        if event["event"]["endpoint"]["endpointId"] in names[:3]:
+            await asyncio.wait_for(never.wait(), 15)
+
+    amazon.script = silent_about_three
+    for device in Device.objects.order_by("pk"):
+        reading(device, 50, 1)
+    worker, _ = aside(lambda: delivery.deliver(2))
+    end = time.monotonic() + 9
+    while (len(amazon.named("ChangeReport")) < 20 or not told()) and time.monotonic() < end:
+        time.sleep(0.05)
+    accepted, settled = len(amazon.named("ChangeReport")), told()
+    amazon.loop.call_soon_threadsafe(never.set)
+    worker.join()
+    assert accepted == 20
+    assert settled > 0, "nothing is settled before the last one has answered"
+
+
+def told() -> int:
+    return Endpoint.objects.exclude(reported_at=None).count()
