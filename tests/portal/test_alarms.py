@@ -322,5 +322,5 @@ def test_doors_that_are_closed() -> None:
 def test_all_questions_are_asked_within_a_constant_number_of_queries(
     topic: Topic, endpoint: Endpoint, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(70):
+    with django_assert_max_num_queries(80):
         assert alarms.evaluate() == 0

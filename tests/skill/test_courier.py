@@ -16,7 +16,7 @@ import pytest
 
 from portal.sandbox import checker
 from skill import lambda_package
-from tests.skill import oracle
+from tests import oracle
 
 FILE = Path(__file__).resolve().parents[2] / "skill" / "lambda_function.py"
 DISCOVER = {"directive": {"header": {"namespace": "Alexa.Discovery", "name": "Discover", "payloadVersion": "3"}}}

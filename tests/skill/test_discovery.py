@@ -15,7 +15,7 @@ from devices.models import Device, DeviceModel, Marketplace, ModelMarketplace, S
 from skill import endpoints, health, linking, verdict
 from skill.alexa import discovery
 from skill.models import AlexaGrant, Endpoint
-from tests.skill import oracle
+from tests import oracle
 from tests.skill.deeds import deliver_all, directive, make_due, reading, report_state
 
 pytestmark = pytest.mark.django_db
