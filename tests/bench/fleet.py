@@ -13,11 +13,12 @@ ALL = ("portal_user", "devices_device", "devices_inventory", "skill_alexagrant",
 CHUNK = 50_000
 
 
-def fill(first: int, last: int) -> None:
-    """Customers `first` to `last`; the tokens are real ciphertext, the digests those of the real descriptions."""
+def fill(first: int, last: int, pods: bool = False) -> None:
+    """Customers `first` to `last`; the tokens are real ciphertext, the digests those of the real descriptions. With `pods` the
+    machines have a usage sensor, too."""
     from skill.fields import encrypt
 
-    values = {"token": encrypt("Atza|" + "x" * 400)} | _crema()
+    values = {"token": encrypt("Atza|" + "x" * 400)} | _crema(pods)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS announced (id bigint, ownership text, digest text)")
         for start in range(first, last + 1, CHUNK):
@@ -37,7 +38,7 @@ def unchecked() -> Iterator[None]:
         cursor.execute("SET session_replication_role = origin")
 
 
-def _crema() -> dict[str, int]:
+def _crema(pods: bool) -> dict[str, int]:
     from devices.models import DeviceModel
 
     model, _ = DeviceModel.objects.get_or_create(
@@ -50,6 +51,12 @@ def _crema() -> dict[str, int]:
         defaults={"name": "Beans", "sensor": "level", "measurement": "Percentage", "instance": "Beans.Hopper",
                   "replenishment_id": "amzn1.dash.v2.beans"},
     )  # fmt: skip
+    if pods:
+        model.slots.get_or_create(
+            slot_id="pods",
+            defaults={"name": "Pods", "sensor": "usage", "measurement": "Count", "instance": "Pod.Coffee",
+                      "replenishment_id": "amzn1.dash.v2.pods"},
+        )  # fmt: skip
     return {"model": model.pk, "slot": beans.pk}
 
 

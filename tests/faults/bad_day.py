@@ -28,24 +28,20 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 call_command("createcachetable")
 from django.db import connection
-from devices.models import DeviceModel
 from skill.fields import encrypt
 from tests.bench import fleet
-fleet.fill(1, {devices})
-DeviceModel.objects.get().slots.create(slot_id="pods", name="Pods", sensor="usage", measurement="Count",
-                                       instance="Pod.Coffee", replenishment_id="amzn1.dash.v2.pods")
-fleet._announce(1, {devices})
+fleet.fill(1, {devices}, pods=True)
 ids = list(range(1, {devices} + 1))
 with connection.cursor() as cursor:
     cursor.execute("UPDATE skill_alexagrant AS g SET access_token = u.a, refresh_token = u.r, expires_at = now() FROM"
                    " unnest(%s::bigint[], %s::text[], %s::text[]) AS u(id, a, r) WHERE g.id = u.id",
                    [ids, [encrypt(f"Atza|{{i}}|0") for i in ids], [encrypt(f"Atzr|{{i}}") for i in ids]])
-    cursor.execute("INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, payload, status, attempts, created_at,"
-                   " last_code, last_text) SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed',"
-                   " 'Pod.Coffee', jsonb_build_object('usage', jsonb_build_object('@type', 'Count', 'value', n),"
+    cursor.execute("INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, correlation_token, payload, status,"
+                   " attempts, created_at, last_code, last_text) SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed',"
+                   " 'Pod.Coffee', '', jsonb_build_object('usage', jsonb_build_object('@type', 'Count', 'value', n),"
                    " 'timeOfSample', '2026-01-01T00:00:00Z'), 'pending', 0, now(), '', ''"
                    " FROM skill_endpoint e, generate_series(1, {uses}) n ORDER BY n, e.id")
-fleet.make_due()
+fleet.make_due({devices}, {devices})
 """
 MEND = """
 import django; django.setup()
