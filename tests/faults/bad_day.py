@@ -36,9 +36,10 @@ with connection.cursor() as cursor:
     cursor.execute("UPDATE skill_alexagrant AS g SET access_token = u.a, refresh_token = u.r, expires_at = now() FROM"
                    " unnest(%s::bigint[], %s::text[], %s::text[]) AS u(id, a, r) WHERE g.id = u.id",
                    [ids, [encrypt(f"Atza|{{i}}|0") for i in ids], [encrypt(f"Atzr|{{i}}") for i in ids]])
-    cursor.execute("INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, correlation_token, payload, status,"
-                   " attempts, created_at, last_code, last_text) SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed',"
-                   " 'Pod.Coffee', '', jsonb_build_object('usage', jsonb_build_object('@type', 'Count', 'value', n),"
+    cursor.execute("INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, correlation_token, payload,"
+                   " status, attempts, created_at, last_code, last_text)"
+                   " SELECT e.id, gen_random_uuid(), 'Alexa.InventoryUsageSensor', 'InventoryConsumed', 'Pod.Coffee', '',"
+                   " jsonb_build_object('usage', jsonb_build_object('@type', 'Count', 'value', n),"
                    " 'timeOfSample', '2026-01-01T00:00:00Z'), 'pending', 0, now(), '', ''"
                    " FROM skill_endpoint e, generate_series(1, {uses}) n ORDER BY n, e.id")
 fleet.make_due({devices}, {devices})
