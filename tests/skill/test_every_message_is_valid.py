@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.capabilities import CHOOSABLE, interfaces_of
@@ -17,7 +17,9 @@ from tests.oracle import Court, needs_schema
 ID = "5b1c9b4e-2d0a-4b63-9c3e-aa10f4d2b003"
 TOKEN = "Atza|0"
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
-words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=128)
+words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=128).filter(
+    str.strip  # test_discovery.py holds that a blank one leaves the device out
+)
 identifiers = st.text("ABCxyz019._-", min_size=1, max_size=64)
 amounts = st.decimals(0, 10**9, places=3)
 measures = st.one_of(
@@ -63,10 +65,7 @@ def units(draw: st.DrawFn) -> tuple[endpoints.Unit, list[tuple[inventory.Sensor,
 def test_every_message_about_any_device(drawn: Any, now: datetime, cause: str) -> None:
     device, slots = drawn
     court = Court()
-    try:
-        described = endpoints.describe(device)
-    except endpoints.LeftOut:  # a text of nothing that can be read: Alexa is not told of such a device
-        reject()
+    described = endpoints.describe(device)
     court.hear_answer(None, discovery.discover_response(ID, [described]))
     court.hear_event(discovery.add_or_update_report(ID, TOKEN, [described]))
     properties = endpoints.properties(device)
