@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 
-from . import directives, linking, links, lwa
+from . import directives, linking, links, lwa, skill_events
 from .amazon import Amazon
 from .checker import shape_violations, violations_of_answer
 from .checker.discovery import endpoint_list
@@ -49,8 +49,10 @@ async def _accept_grant(amazon: Amazon, account: str) -> None:
         link |= {"status": "failed", "words": words}
         amazon.state.save()
         raise linking.LinkingError(words)
-    link |= {"status": "linked", "words": ""}
+    anew = not link.get("enabled")
+    link |= {"status": "linked", "words": "", "enabled": True}
     amazon.state.save()
+    skill_events.linked(amazon, account, link["access_token"], anew=anew)
 
 
 async def discover(amazon: Amazon, account: str) -> str:
@@ -116,11 +118,15 @@ def _warning(wrong: list[str]) -> str:
 
 
 def disable(amazon: Amazon, account: str) -> str:
-    """The customer disables the skill: no directive tells the skill. LWA refuses to renew, the gateway answers 403."""
+    """The customer disables the skill: no directive tells the skill, at most an event. LWA refuses to renew, the gateway answers 403."""
     link = links.linked(amazon.state, account)
     link |= {"status": "disabled", "words": "The skill is disabled.", "endpoints": {}, "deferred": {}}
-    link |= {"access_token": None, "refresh_token": None}
+    link |= {"access_token": None, "refresh_token": None, "enabled": False}
     lwa.disable(amazon.state, account)
+    if skill_events.disabled(amazon, account):
+        return (
+            "The skill is disabled. A skill event hints at it; the portal believes it when Login with Amazon says so."
+        )
     return "The skill is disabled. Nobody tells the portal; it learns so from the gateway or from Login with Amazon."
 
 

@@ -131,11 +131,12 @@ async def _beside(app: web.Application) -> AsyncIterator[None]:
     """One HTTP client; the postman of SNS, the look at the device, the regular save."""
     amazon = app[AMAZON]
     amazon.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20, sock_connect=3))
-    tasks = [asyncio.create_task(work) for work in (sns.postman(amazon), devices.watch(amazon), _keep(amazon))]
+    for work in (sns.postman(amazon), devices.watch(amazon), _keep(amazon)):
+        amazon.beside(work)
     yield
-    for task in tasks:
+    for task in (running := list(amazon.tasks)):
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*running, return_exceptions=True)
     await amazon.http.close()
     amazon.state.save()
 

@@ -90,7 +90,7 @@ def _of_return(query: Json) -> list[str]:
 def _keep(amazon: Amazon, account: str, tokens: Json) -> None:
     known = amazon.state.links.get(account, {})
     link: Json = {"status": "linking", "linked_at": stamp(), "region": amazon.settings.region, "words": ""}
-    link |= {"endpoints": known.get("endpoints", {}), "refresh_token": None}
+    link |= {"endpoints": known.get("endpoints", {}), "enabled": known.get("enabled", False), "refresh_token": None}
     amazon.state.links[account] = link
     _store(amazon, link, tokens)
 

@@ -6,6 +6,7 @@ _SECRET_KEYS = frozenset(
     [
         "token",
         "access_token",
+        "accesstoken",
         "refresh_token",
         "code",
         "authcode",

@@ -19,6 +19,7 @@ DEFAULTS: Json = {
     "threshold": 20,  # Dash: at or below is low, per cent
     "automatic_reorder": True,  # the customer's choice; false is "notify me"
     "pkce": True,  # the Alexa console's switch
+    "skill_events": True,  # does the skill's manifest subscribe to them?
 }
 _LIMITS = {"throttle_every": 1000, "fail_every": 1000, "slow_ms": 60_000, "threshold": 100}
 

@@ -9,7 +9,7 @@ const el = (name, properties = {}, ...children) => {
 };
 
 const GROUPS = {
-  all: "Everything", event: "Events", directive: "Directives", sns: "SNS", oauth: "Account linking", lwa: "Login with Amazon",
+  all: "Everything", event: "Events", directive: "Directives", skill: "Skill events", sns: "SNS", oauth: "Account linking", lwa: "Login with Amazon",
   device: "Device", properties: "Smart Properties", wrong: "Violations",
 };
 
