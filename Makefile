@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 export EMBEDDED ?= 1
+# Compiled code is kept whatever the shell says: many processes start here, and each would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test check bench faults fleet screenshots manage clean clean-all
 help: ## This list

@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import requests
 from aiohttp import web
 from django.core.management import CommandError, call_command
 from django.urls import reverse
@@ -319,10 +320,9 @@ def test_the_whole_way_by_the_command(live_server: Any, settings: Any, tmp_path:
         assert TOPIC in asp_command("configurations")
         asp_command("plan", SERIAL, ROOM)
         asp_command("assign-role", ROLE, BOB, "--propagate")
-        from portal.sandbox import properties
-
         for name in asp_api.EVENTS:
-            properties.send(hotel.amazon, name, {"serial": SERIAL, "unit": ROOM})
+            about = {"event": name, "serial": SERIAL, "unit": ROOM}
+            requests.post(f"{hotel.url}/actions/property_event", json=about, timeout=20).raise_for_status()
         until(lambda: Message.objects.count() == 6, 20, "six events came")
         tasks.process()
         assert {found.kind for found in PropertyEvent.objects.all()} == set(asp.KNOWN)
