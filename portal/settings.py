@@ -6,7 +6,6 @@ guessed: what is missing is said, one sentence each, and the portal does not sta
 """
 
 import logging
-import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,86 +15,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from devices.openapi_schemas import COMPONENTS
 from portal import embedded, keys
+from portal.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-_missing: list[str] = []
-
-
-def _text(name: str, default: str | None = None, *, why: str = "") -> str:
-    """The variable NAME, or the content of the file named by NAME_FILE, or the default; without one it is missing."""
-    value, path = os.environ.get(name, "").strip(), os.environ.get(f"{name}_FILE", "")
-    if value and path:
-        _missing.append(f"{name} and {name}_FILE are both set: unset one, so that it is plain which of them counts.")
-    if path:
-        return _file(f"{name}_FILE", path)
-    if not value and default is None:
-        _missing.append(f"{name} is not set: {why}")
-    return value or default or ""
-
-
-def _file(name: str, path: str) -> str:
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        _missing.append(f"{name} names {path}, which cannot be read ({getattr(error, 'strerror', 'it is not UTF-8')}).")
-        return ""
-    if not text:
-        _missing.append(f"{name} names {path}, which is empty.")
-    return text
-
-
-def _choice(name: str, default: str, among: dict[str, object], what: str) -> str:
-    text = (os.environ.get(name) or default).strip()
-    if text.lower() in among:
-        return text.lower()
-    _missing.append(f"{name} is {text!r}, which is not {what}.")
-    return default
-
-
-def _flag(name: str, default: bool = False) -> bool:
-    yes, no = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-    known = dict.fromkeys((*yes, *no))
-    return _choice(name, str(default).lower(), known, "yes or no (1 or 0)") in yes
-
-
-def _number(name: str, default: float, least: float = 0.001) -> float:
-    text = os.environ.get(name) or str(default)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isfinite(number) and number >= least:
-        return number
-    _missing.append(f"{name} is {text!r}, which is not a number of at least {least:g}.")
-    return default
-
-
-def _whole(name: str, default: int, least: int = 1, most: int = 10**9) -> int:
-    text = os.environ.get(name) or str(default)
-    if text.isascii() and text.isdecimal() and least <= int(text) <= most:
-        return int(text)
-    _missing.append(f"{name} is {text!r}, which is not a whole number from {least} to {most}.")
-    return default
-
-
-def _address(name: str, default: str | None, schemes: tuple[str, ...], why: str = "") -> str:
-    """A URL of one of these schemes, with a host. Its text is never repeated: it may hold a password."""
-    text = _text(name, default, why=why)
-    try:
-        parts = urlsplit(text)
-        whole = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        whole = False
-    if text and text != default and not whole:
-        _missing.append(
-            f"{name} is not an address of the form {' or '.join(f'{scheme}://host' for scheme in schemes)}."
-        )
-        return default or ""
-    return text
-
-
-def _list(name: str, default: str = "") -> list[str]:
-    return [item.strip() for item in _text(name, default).replace(",", " ").split() if item.strip()]
+_env = Environment()
 
 
 def _required(value: str) -> str | None:
@@ -104,11 +27,11 @@ def _required(value: str) -> str | None:
 
 
 # --- What kind of run this is ------------------------------------------------------------------------------------------------
-EMBEDDED = _flag("EMBEDDED")
-DEBUG = _flag("DEBUG")
+EMBEDDED = _env.flag("EMBEDDED")
+DEBUG = _env.flag("DEBUG")
 DATA_DIR = embedded.data_folder()
-PORTAL_PORT = _whole("PORTAL_PORT", 8000, most=65535)
-SANDBOX_PORT = _whole("SANDBOX_PORT", 8100, most=65535)
+PORTAL_PORT = _env.whole("PORTAL_PORT", 8000, most=65535)
+SANDBOX_PORT = _env.whole("SANDBOX_PORT", 8100, most=65535)
 _sandbox = f"http://127.0.0.1:{SANDBOX_PORT}" if EMBEDDED else ""
 try:
     _generated = keys.generated(DATA_DIR) if EMBEDDED else {}
@@ -116,19 +39,21 @@ except keys.KeysUnreadable as error:
     raise ImproperlyConfigured(str(error)) from error
 
 # --- The site ----------------------------------------------------------------------------------------------------------------
-SITE_NAME = _text("SITE_NAME", "Crema Home")
-PUBLIC_URL = _address(
+SITE_NAME = _env.text("SITE_NAME", "Crema Home")
+PUBLIC_URL = _env.address(
     "PUBLIC_URL",
     _required(f"http://127.0.0.1:{PORTAL_PORT}"),
     ("https", "http"),
     why="the https address of the portal as customers and Amazon see it.",
 ).rstrip("/")
-ALLOWED_HOSTS = _list(
+ALLOWED_HOSTS = _env.words(
     "ALLOWED_HOSTS", "localhost 127.0.0.1 [::1] testserver" if EMBEDDED else urlsplit(PUBLIC_URL).hostname or ""
 )
-SECRET_KEY = _text("SECRET_KEY", _generated.get("SECRET_KEY"), why="50 or more random characters that sign sessions.")
+SECRET_KEY = _env.text(
+    "SECRET_KEY", _generated.get("SECRET_KEY"), why="50 or more random characters that sign sessions."
+)
 TOKEN_KEYS = (
-    _text(
+    _env.text(
         "TOKEN_KEYS",
         _generated.get("TOKEN_KEYS"),
         why="one or more Fernet keys, newest first, that encrypt Amazon's tokens at rest.",
@@ -136,159 +61,167 @@ TOKEN_KEYS = (
     .replace(",", " ")
     .split()
 )
-TRUSTED_PROXY = _flag("TRUSTED_PROXY")
-DEFAULT_FROM_EMAIL = _text(
+TRUSTED_PROXY = _env.flag("TRUSTED_PROXY")
+DEFAULT_FROM_EMAIL = _env.text(
     "DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>"
 )
-SUPPORT_EMAIL = _text("SUPPORT_EMAIL", "support@localhost" if EMBEDDED else DEFAULT_FROM_EMAIL)
-EMAIL_URL = _address(
+SUPPORT_EMAIL = _env.text("SUPPORT_EMAIL", "support@localhost" if EMBEDDED else DEFAULT_FROM_EMAIL)
+EMAIL_URL = _env.address(
     "EMAIL_URL",
     _required("console:"),
     ("smtp", "smtps"),
     why="smtp://user:password@host:587 of the mail server that sends password resets.",
 )
-LOG_FORMAT = _choice("LOG_FORMAT", "text" if EMBEDDED else "json", {"text": None, "json": None}, "text or json")
-_levels = {name.lower(): None for name in logging.getLevelNamesMapping()}
-LOG_LEVEL = _choice("LOG_LEVEL", "info", _levels, "a level (DEBUG, INFO, WARNING, ERROR)").upper()
+LOG_FORMAT = _env.choice("LOG_FORMAT", "text" if EMBEDDED else "json", ("text", "json"), "text or json")
+_levels = [name.lower() for name in logging.getLevelNamesMapping()]
+LOG_LEVEL = _env.choice("LOG_LEVEL", "info", _levels, "a level (DEBUG, INFO, WARNING, ERROR)").upper()
 
 # --- PostgreSQL, by libpq's own names (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE …) -----------------------------
-_pghost = _text(
+_pghost = _env.text(
     "PGHOST", str(embedded.socket_dir(DATA_DIR)) if EMBEDDED else None, why="host of the PostgreSQL server."
 )
-_pgport = _whole("PGPORT", 5432, most=65535)
-_pgpassword = _text("PGPASSWORD", "")
-DATABASE_POOL_SIZE = _whole(
+_pgport = _env.whole("PGPORT", 5432, most=65535)
+_pgpassword = _env.text("PGPASSWORD", "")
+DATABASE_POOL_SIZE = _env.whole(
     "DATABASE_POOL_SIZE", 0, 0
 )  # 0: none. The web process has one (portal/wsgi.py), workers must not
 
 # --- Broker ------------------------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = _text(
+CELERY_BROKER_URL = _env.text(
     "CELERY_BROKER_URL", _required("filesystem://"), why="redis://…, amqp://… or sqs://… for Celery."
 )
 _clients = {"redis": "redis", "rediss": "redis", "sqs": "pycurl", "amqp": "", "amqps": "", "filesystem": ""}
 _scheme = CELERY_BROKER_URL.partition("://")[0]
 if CELERY_BROKER_URL and _scheme not in _clients:
-    _missing.append("CELERY_BROKER_URL is not an address of the form redis://…, amqp://… or sqs://….")
+    _env.missing.append("CELERY_BROKER_URL is not an address of the form redis://…, amqp://… or sqs://….")
 elif (_client := _clients.get(_scheme)) and find_spec(_client) is None:
-    _missing.append(
+    _env.missing.append(
         f"CELERY_BROKER_URL begins with {_scheme}://, whose client is not installed: pip install {_client}."
     )
 
 # --- Alexa: the skill, Login with Amazon, the event gateways (alexa reference 5 and 6) ---------------------------------------
-ALEXA_VENDOR_ID = _text(
+ALEXA_VENDOR_ID = _env.text(
     "ALEXA_VENDOR_ID",
     _required("SANDBOXVENDOR"),
     why="your Amazon developer vendor ID (it ends Alexa's redirect addresses).",
 )
-ALEXA_CLIENT_ID = _text(
+ALEXA_CLIENT_ID = _env.text(
     "ALEXA_CLIENT_ID",
     _generated.get("ALEXA_CLIENT_ID"),
     why="the Alexa Client Id on the skill's Permissions page (it authenticates us to Login with Amazon).",
 )
-ALEXA_CLIENT_SECRET = _text(
+ALEXA_CLIENT_SECRET = _env.text(
     "ALEXA_CLIENT_SECRET",
     _generated.get("ALEXA_CLIENT_SECRET"),
     why="the Alexa Client Secret on the skill's Permissions page.",
 )
-ALEXA_SKILL_ID = _text(
+ALEXA_SKILL_ID = _env.text(
     "ALEXA_SKILL_ID", "amzn1.ask.skill.sandbox" if EMBEDDED else ""
 )  # empty: no linking from our pages
-ALEXA_SKILL_STAGE = _choice(
+ALEXA_SKILL_STAGE = _env.choice(
     "ALEXA_SKILL_STAGE", "live", {"live": None, "development": None}, "a stage (live or development)"
 )
-COURIER_SECRET = _text(
+COURIER_SECRET = _env.text(
     "COURIER_SECRET",
     _generated.get("COURIER_SECRET"),
     why="32 or more random characters that the skill's Lambda function sends along.",
 )
-LWA_TOKEN_URL = _text(
+LWA_TOKEN_URL = _env.text(
     "LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token"
 )
-ALEXA_APP_URL = _text(
+ALEXA_APP_URL = _env.text(
     "ALEXA_APP_URL",
     f"{_sandbox}/spa/link" if EMBEDDED else "https://alexa.amazon.com/spa/skill-account-linking-consent",
 )
-LWA_AUTHORIZE_URL = _text("LWA_AUTHORIZE_URL", f"{_sandbox}/ap/oa" if EMBEDDED else "https://www.amazon.com/ap/oa")
-ALEXA_API_URL = _text("ALEXA_API_URL", _sandbox if EMBEDDED else "https://api.amazonalexa.com")
+LWA_AUTHORIZE_URL = _env.text("LWA_AUTHORIZE_URL", f"{_sandbox}/ap/oa" if EMBEDDED else "https://www.amazon.com/ap/oa")
+ALEXA_API_URL = _env.text("ALEXA_API_URL", _sandbox if EMBEDDED else "https://api.amazonalexa.com")
 EVENT_GATEWAYS = {
-    "NA": _text("EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events"),
-    "EU": _text(
+    "NA": _env.text(
+        "EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events"
+    ),
+    "EU": _env.text(
         "EVENT_GATEWAY_EU", f"{_sandbox}/eu/v3/events" if EMBEDDED else "https://api.eu.amazonalexa.com/v3/events"
     ),
-    "FE": _text(
+    "FE": _env.text(
         "EVENT_GATEWAY_FE", f"{_sandbox}/fe/v3/events" if EMBEDDED else "https://api.fe.amazonalexa.com/v3/events"
     ),
 }
 
 # --- Delivery (how state and events reach Alexa); seconds --------------------------------------------------------------------
 # the grid of due times: under 24 h, so that a report is never later than a day
-REPORT_PERIOD = _number("REPORT_PERIOD", 22 * 3600)
-REPORT_MIN_INTERVAL = _number("REPORT_MIN_INTERVAL", 1 if EMBEDDED else 60)  # between two state reports of one endpoint
-REPORT_SETTLING = _number("REPORT_SETTLING", 1 if EMBEDDED else 5)  # first report after linking or an announcement
-DELIVERY_SWEEP = _number(
+REPORT_PERIOD = _env.number("REPORT_PERIOD", 22 * 3600)
+REPORT_MIN_INTERVAL = _env.number(
+    "REPORT_MIN_INTERVAL", 1 if EMBEDDED else 60
+)  # between two state reports of one endpoint
+REPORT_SETTLING = _env.number("REPORT_SETTLING", 1 if EMBEDDED else 5)  # first report after linking or an announcement
+DELIVERY_SWEEP = _env.number(
     "DELIVERY_SWEEP", 2 if EMBEDDED else 5
 )  # beat looks for due endpoints this often, doorbell or not
-DELIVERY_CONNECTIONS = _whole("DELIVERY_CONNECTIONS", 128)  # requests in flight per worker process
-GATEWAY_RATE = _number("GATEWAY_RATE", 2000)  # reports per second and region that we allow ourselves at most
+DELIVERY_CONNECTIONS = _env.whole("DELIVERY_CONNECTIONS", 128)  # requests in flight per worker process
+GATEWAY_RATE = _env.number("GATEWAY_RATE", 2000)  # reports per second and region that we allow ourselves at most
 
 # --- SNS ---------------------------------------------------------------------------------------------------------------------
-SNS_TOPIC_ARNS = _list("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:dash-sandbox" if EMBEDDED else "")
-SNS_BASIC_AUTH = _list("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
-SNS_QUEUE_URLS = _list("SNS_QUEUE_URLS")  # SQS queues that the topics also publish to: manage.py sns_pull
-SNS_DEAD_LETTER_URLS = _list("SNS_DEAD_LETTER_URLS")  # where SNS puts what it could not deliver: manage.py sns_redrive
-SNS_BODY_DAYS = _whole("SNS_BODY_DAYS", 90)  # raw messages are kept so long …
-SNS_MESSAGE_DAYS = _whole("SNS_MESSAGE_DAYS", 400)  # … and that they were here, so that none counts twice
-SNS_MANAGED = _flag("SNS_MANAGED")  # the topics were set up by manage.py sns_setup: compare daily with what AWS has
-DRS_CLIENT_IDS = _list("DRS_CLIENT_IDS")  # Login with Amazon clients of Dash apps; empty: any
-SNS_CERTIFICATE_MIRROR = _text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
+SNS_TOPIC_ARNS = _env.words("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:dash-sandbox" if EMBEDDED else "")
+SNS_BASIC_AUTH = _env.words("SNS_BASIC_AUTH")  # user:password, two during rotation; empty: none asked
+SNS_QUEUE_URLS = _env.words("SNS_QUEUE_URLS")  # SQS queues that the topics also publish to: manage.py sns_pull
+SNS_DEAD_LETTER_URLS = _env.words(
+    "SNS_DEAD_LETTER_URLS"
+)  # where SNS puts what it could not deliver: manage.py sns_redrive
+SNS_BODY_DAYS = _env.whole("SNS_BODY_DAYS", 90)  # raw messages are kept so long …
+SNS_MESSAGE_DAYS = _env.whole("SNS_MESSAGE_DAYS", 400)  # … and that they were here, so that none counts twice
+SNS_MANAGED = _env.flag("SNS_MANAGED")  # the topics were set up by manage.py sns_setup: compare daily with what AWS has
+DRS_CLIENT_IDS = _env.words("DRS_CLIENT_IDS")  # Login with Amazon clients of Dash apps; empty: any
+SNS_CERTIFICATE_MIRROR = _env.text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
 # --- Smart Properties: the API of Amazon's for hotels and offices (Event Messenger, endpoints, roles) -------------------------
-ASP_API_URL = _text("ASP_API_URL", _sandbox or "https://api.amazonalexa.com")  # api.eu.… and api.fe.… elsewhere
-ASP_EVENTS_URL = _text("ASP_EVENTS_URL", _sandbox or "https://api.amazonalexa.com")  # events: one address everywhere
-ASP_PROFILE_URL = _text("ASP_PROFILE_URL", f"{_sandbox or 'https://api.amazon.com'}/user/profile")
-ASP_CLIENT_ID = _text("ASP_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID", ""))
-ASP_CLIENT_SECRET = _text("ASP_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET", ""))
-ASP_REFRESH_TOKEN = _text("ASP_REFRESH_TOKEN", _generated.get("ASP_REFRESH_TOKEN", ""))
+ASP_API_URL = _env.text("ASP_API_URL", _sandbox or "https://api.amazonalexa.com")  # api.eu.… and api.fe.… elsewhere
+ASP_EVENTS_URL = _env.text(
+    "ASP_EVENTS_URL", _sandbox or "https://api.amazonalexa.com"
+)  # events: one address everywhere
+ASP_PROFILE_URL = _env.text("ASP_PROFILE_URL", f"{_sandbox or 'https://api.amazon.com'}/user/profile")
+ASP_CLIENT_ID = _env.text("ASP_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID", ""))
+ASP_CLIENT_SECRET = _env.text("ASP_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET", ""))
+ASP_REFRESH_TOKEN = _env.text("ASP_REFRESH_TOKEN", _generated.get("ASP_REFRESH_TOKEN", ""))
 
 # --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
-ALARM_EMAILS = _list("ALARM_EMAILS")  # the on-call group
-ALARM_WEBHOOK_URL = _text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
-ALARM_WEBHOOK_SECRET = _text("ALARM_WEBHOOK_SECRET", "")
+ALARM_EMAILS = _env.words("ALARM_EMAILS")  # the on-call group
+ALARM_WEBHOOK_URL = _env.text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
+ALARM_WEBHOOK_SECRET = _env.text("ALARM_WEBHOOK_SECRET", "")
 if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
-    _missing.append("ALARM_WEBHOOK_SECRET is not set: it signs the alarms that go to ALARM_WEBHOOK_URL.")
-ALARM_COVERAGE_GOAL = _number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
-ALARM_SKILL_FAILURES = _whole("ALARM_SKILL_FAILURES", 10)  # of one skill in one unit within an hour
-ALARM_OVERDUE_SECONDS = _number("ALARM_OVERDUE_SECONDS", 900)  # a report may be due for so long
-METRICS_TOKEN = _text("METRICS_TOKEN", "")  # who sends it may read /metrics
+    _env.missing.append("ALARM_WEBHOOK_SECRET is not set: it signs the alarms that go to ALARM_WEBHOOK_URL.")
+ALARM_COVERAGE_GOAL = _env.number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
+ALARM_SKILL_FAILURES = _env.whole("ALARM_SKILL_FAILURES", 10)  # of one skill in one unit within an hour
+ALARM_OVERDUE_SECONDS = _env.number("ALARM_OVERDUE_SECONDS", 900)  # a report may be due for so long
+METRICS_TOKEN = _env.text("METRICS_TOKEN", "")  # who sends it may read /metrics
 
 # --- History of readings; days -----------------------------------------------------------------------------------------------
-READINGS_KEPT_DAYS = _whole(
+READINGS_KEPT_DAYS = _env.whole(
     "READINGS_KEPT_DAYS", 400
 )  # every single reading; a month is dropped when all of it is older
-DAYS_KEPT_DAYS = _whole("DAYS_KEPT_DAYS", 3660)  # what each day added up to
+DAYS_KEPT_DAYS = _env.whole("DAYS_KEPT_DAYS", 3660)  # what each day added up to
 
 # --- MQTT and AWS IoT: the other doors of devices ----------------------------------------------------------------------------
-MQTT_URL = _text("MQTT_URL", "")  # mqtt://user:password@host:1883 or mqtts://host:8883; the bridge needs it
+MQTT_URL = _env.text("MQTT_URL", "")  # mqtt://user:password@host:1883 or mqtts://host:8883; the bridge needs it
 MQTT_CA, MQTT_CERTIFICATE, MQTT_KEY = (
-    _text("MQTT_CA", ""),
-    _text("MQTT_CERTIFICATE", ""),
-    _text("MQTT_KEY", ""),
+    _env.text("MQTT_CA", ""),
+    _env.text("MQTT_CERTIFICATE", ""),
+    _env.text("MQTT_KEY", ""),
 )  # paths
-IOT_SECRETS = _list(
+IOT_SECRETS = _env.words(
     "IOT_SECRETS"
 )  # what the AWS IoT rule sends in X-Iot-Secret, two during rotation; empty: door closed
-AWS_IOT_REGIONS = _list("AWS_IOT_REGIONS")  # whose destinations may be confirmed; the first is where things live
-AWS_IOT_ACCOUNT = _text("AWS_IOT_ACCOUNT", "")  # if set, destinations of this account only
-AWS_IOT_DATA_ENDPOINT = _text(
+AWS_IOT_REGIONS = _env.words("AWS_IOT_REGIONS")  # whose destinations may be confirmed; the first is where things live
+AWS_IOT_ACCOUNT = _env.text("AWS_IOT_ACCOUNT", "")  # if set, destinations of this account only
+AWS_IOT_DATA_ENDPOINT = _env.text(
     "AWS_IOT_DATA_ENDPOINT", ""
 )  # https://…-ats.iot.<region>.amazonaws.com; empty: boto3's own
 
 # --- The embedded demonstration ----------------------------------------------------------------------------------------------
 EMBEDDED_SECRETS = _generated
 
-if _missing:
+if _env.missing:
     raise ImproperlyConfigured(
-        "The portal cannot start:\n" + "\n".join(f"  - {line}" for line in _missing) + "\n"
+        "The portal cannot start:\n" + "\n".join(f"  - {line}" for line in _env.missing) + "\n"
         "To try it on this machine without any of these, run `make run` (it sets EMBEDDED=1)."
     )
 
@@ -484,7 +417,7 @@ OAUTH2_PROVIDER = {
 }
 
 # --- Device API --------------------------------------------------------------------------------------------------------------
-DEVICE_KEY_OVERLAP = _number(
+DEVICE_KEY_OVERLAP = _env.number(
     "DEVICE_KEY_OVERLAP", 7 * 24 * 3600
 )  # seconds that a unit's old key works beside the new one
 REST_FRAMEWORK = {

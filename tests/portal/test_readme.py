@@ -31,14 +31,14 @@ def variables() -> list[str]:
 
 
 def _variable(node: ast.AST) -> str:
-    """`_text("NAME", …)`, `os.environ.get("NAME")`, or the data folder, which is read where it is needed first."""
+    """`_env.text("NAME", …)`, `os.environ.get("NAME")`, or the data folder, which is read where it is needed first."""
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DATA_DIR":
         return "DATA_DIR"
     if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
         return ""
     asks = ast.unparse(node.func)
-    is_question = asks == "os.environ.get" or re.fullmatch(r"_[a-z]+", asks) is not None
-    return str(node.args[0].value) if is_question and asks != "_required" else ""
+    is_question = asks == "os.environ.get" or re.fullmatch(r"_env\.[a-z]+", asks) is not None
+    return str(node.args[0].value) if is_question else ""
 
 
 def test_the_table_has_every_setting_once_and_no_other() -> None:
