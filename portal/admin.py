@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -14,6 +15,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from devices.admin.readings import ReadOnly
 from devices.admin.units import DeviceAdmin
@@ -26,6 +28,7 @@ from skill.admin import EndpointInline
 from skill.models import AlexaGrant, Endpoint, LinkingAttempt
 
 admin.site.unregister(Group)
+admin.site.unregister(EmailAddress)
 admin.site.unregister(Device)
 
 
@@ -97,11 +100,18 @@ class LinkingAttemptInline(Glance):
 class WholeDeviceAdmin(DeviceAdmin):
     """The registry's page with what the rooms above know of the same unit."""
 
+    elsewhere = [*DeviceAdmin.elsewhere, ("Missed reports", "skill_miss"), ("Messages", "notifications_message")]
+
     def get_inlines(self, request: HttpRequest, obj: Device | None) -> list[Any]:
-        return [*self.inlines, *([DeviceEndpointInline, DeviceOrderInline] if obj else [])]
+        return [*super().get_inlines(request, obj), *([DeviceEndpointInline, DeviceOrderInline] if obj else [])]
 
 
 class NewUserForm(BaseUserCreationForm):  # type: ignore[type-arg]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("password1", "password2"):
+            self.fields[name].widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+
     class Meta:
         model = User
         fields = ["email", "name"]
@@ -118,6 +128,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     list_display = ["email", "name", "is_active", "is_staff", "date_joined", "last_login"]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "name"]
+    search_help_text = "Part of the e-mail address or of the name"
     ordering = ["email"]
     readonly_fields = ["date_joined", "last_login", "leaving_at", "alexa_view"]
     fieldsets: Any = [
@@ -129,6 +140,9 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     filter_horizontal: Any = []
     autocomplete_fields = ["groups"]  # what a person may do comes from groups alone
     inlines: Any = [OwnedDeviceInline, AlexaGrantInline, LinkingAttemptInline]
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
+        return list(self.inlines) if obj else []
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -147,6 +161,18 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     @display(description="Alexa")
     def alexa_view(self, user: User) -> str:
         return view_page.link_to(user.pk)
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ModelAdmin):
+    """What a customer signs in with and whether it is confirmed; a mark set here counts as a confirmation."""
+
+    list_display = ["email", "user", "primary", "verified"]
+    list_filter = ["primary", "verified"]
+    list_select_related = ["user"]
+    search_fields = ["email", "user__email"]
+    search_help_text = "Part of the address"
+    autocomplete_fields = ["user"]
 
 
 @admin.register(Group)

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 
 from portal import alarms
 from portal.models import Alarm, AlarmNotice
@@ -16,6 +17,7 @@ class AlarmNoticeInline(TabularInline):
     fields = ["channel", "event", "created_at", "sent_at", "due_at", "attempts", "error"]
     readonly_fields = fields
     extra = 0
+    hide_title = True
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
@@ -26,18 +28,26 @@ class AlarmNoticeInline(TabularInline):
 class AlarmAdmin(ModelAdmin):
     """Opened and closed by the conditions themselves; a person can only take one, with a note."""
 
-    list_display = ["title", "opened_at", "count", "closed_at", "acknowledged_by", "note"]
+    list_display = ["title", "shown_state", "opened_at", "closed_at", "count", "acknowledged_by", "note"]
+    search_fields = ["title", "condition", "note"]
+    search_help_text = "Part of the title or of the note"
     list_filter = [("closed_at", admin.EmptyFieldListFilter), "condition"]
     list_select_related = ["acknowledged_by"]
     fields = [
-        "title", "condition", ("opened_at", "seen_at", "closed_at"), "count", "shown_evidence", "note",
-        ("acknowledged_by", "acknowledged_at"),
+        "title", "condition", "opened_at", "seen_at", "closed_at", "count", "shown_evidence", "note", "acknowledged_by",
+        "acknowledged_at",
     ]  # fmt: skip
     readonly_fields = [
         "title", "condition", "opened_at", "seen_at", "closed_at", "count", "shown_evidence", "acknowledged_by",
         "acknowledged_at",
     ]  # fmt: skip
     inlines = [AlarmNoticeInline]
+
+    @display(description="State", label={"open": "danger", "taken": "warning", "closed": "success"})
+    def shown_state(self, alarm: Alarm) -> str:
+        if alarm.closed_at:
+            return "closed"
+        return "taken" if alarm.acknowledged_at else "open"
 
     @admin.display(description="Evidence")
     def shown_evidence(self, alarm: Alarm) -> str:

@@ -56,6 +56,10 @@ def favicon(request: HttpRequest) -> str:
     return static("portal/favicon.svg")
 
 
+def style(request: HttpRequest) -> str:
+    return static("portal/admin.css")
+
+
 def _item(words: str, icon: str, model: str) -> dict[str, str]:
     return {"title": words, "icon": icon, "link": reverse(f"admin:{model}_changelist")}
 

@@ -309,6 +309,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "portal.formats"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static" if EMBEDDED else BASE_DIR / "static"
@@ -472,6 +473,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "portal.dashboard.glance",
     "SIDEBAR": {"navigation": "portal.console.menu"},
+    "STYLES": ["portal.console.style"],
 }
 
 # --- Logs: one JSON object a line, or plain text on a terminal ---------------------------------------------------------------

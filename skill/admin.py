@@ -15,6 +15,7 @@ from unfold.decorators import display
 
 from skill import board, duty, outbox, view_page
 from skill.board import Ledger
+from skill.filters import AnswerFilter
 from skill.models import AlexaGrant, Application, Endpoint, Gateway
 from skill.view_page import ViewPage
 
@@ -33,6 +34,7 @@ class ApplicationAdmin(ModelAdmin):
     list_display = ["name", "client_id", "pkce_required", "created"]
     fields = ["name", "client_id", "redirect_uris", "pkce_required", "created", "updated"]
     readonly_fields = ["client_id", "created", "updated"]
+    view_on_site = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """manage.py create_alexa_client makes one and prints what goes into Amazon's console."""
@@ -140,13 +142,13 @@ class AlexaGrantAdmin(ViewPage, Ledger):
 
 @admin.register(Endpoint)
 class EndpointAdmin(Ledger):
-    list_display = ["device", "shown_situation", "customer", "reported_at", "due_at"]
+    list_display = ["device", "shown_situation", "why", "customer", "reported_at", "due_at"]
     list_filter = [
         "region",
         "wanted",
         ("due_at", admin.EmptyFieldListFilter),
         ("left_out", admin.EmptyFieldListFilter),
-        "last_code",
+        AnswerFilter,
     ]
     search_fields = ["device__serial_number", "endpoint_id", "grant__user__email"]
     search_help_text = "Serial number, endpointId or the customer's e-mail address"
@@ -165,8 +167,12 @@ class EndpointAdmin(Ledger):
         return super().get_queryset(request).defer(*TOKENS)
 
     @display(description="Situation", label=SITUATION_COLOURS, ordering="due_at")
-    def shown_situation(self, endpoint: Endpoint) -> tuple[str, str]:
-        return situation(endpoint, timezone.now())
+    def shown_situation(self, endpoint: Endpoint) -> str:
+        return situation(endpoint, timezone.now())[0]
+
+    @display(description="In words")
+    def why(self, endpoint: Endpoint) -> str:
+        return situation(endpoint, timezone.now())[1]
 
     @display(description="Situation")
     def said_situation(self, endpoint: Endpoint) -> str:

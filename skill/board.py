@@ -25,6 +25,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from devices.paging import EstimatedPaginator
 from skill import outbox, parked
+from skill.filters import AnswerFilter, MissedAnswerFilter, NameFilter
 from skill.models import Event, Miss
 
 Reason = Miss.Reason
@@ -124,8 +125,8 @@ class WhenFilter(admin.SimpleListFilter):
 class MissAdmin(Ledger):
     """Who was missed and why: a row for each sensor and day."""
 
-    list_display = ["deadline_at", "device", "sensor", "shown_reason", "said", "customer", "shown_end"]
-    list_filter = [WhenFilter, "reason", ("reported_at", admin.EmptyFieldListFilter), "region", "code"]
+    list_display = ["deadline_at", "device", "sensor", "shown_reason", "customer", "shown_end", "said"]
+    list_filter = [WhenFilter, "reason", ("reported_at", admin.EmptyFieldListFilter), "region", MissedAnswerFilter]
     list_select_related = ["endpoint__device", "endpoint__grant__user"]
     search_fields = ["endpoint__device__serial_number", "endpoint__grant__user__email", "endpoint__endpoint_id"]
     search_help_text = "Serial number, the customer's e-mail address or endpointId"
@@ -213,8 +214,9 @@ def _harmless(cell: str) -> str:
 @admin.register(Event)
 class EventAdmin(Ledger):
     list_display = ["created_at", "device", "name", "instance", "status", "attempts", "last_code"]
-    list_filter = ["status", "name", "last_code"]
+    list_filter = ["status", NameFilter, AnswerFilter]
     search_fields = ["message_id", "endpoint__endpoint_id", "endpoint__device__serial_number"]
+    search_help_text = "messageId, endpointId or serial number"
     list_select_related = ["endpoint__device"]
     date_hierarchy = "created_at"
     actions = ["resend", "let_go"]

@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from skill import attempts, diagnosis
 from skill.admin import Ledger
+from skill.filters import CauseFilter
 from skill.models import Endpoint, LinkingAttempt
 
 COLOURS = {"done": "success", "under way": "info", "failed": "danger", "given up": "warning"}
@@ -52,7 +53,7 @@ class OutcomeFilter(admin.SimpleListFilter):
 class LinkingAttemptAdmin(Ledger):
     list_display = ["opened_at", "reference", "user", "shown_outcome", "why", "way", "region"]
     list_display_links = ["opened_at", "reference"]
-    list_filter = [OutcomeFilter, "failure", "way", "region"]
+    list_filter = [OutcomeFilter, CauseFilter, "way", "region"]
     search_fields = ["reference__iexact", "user__email"]
     search_help_text = "The reference that the customer was shown, or part of the customer's e-mail address"
     list_select_related = ["user"]

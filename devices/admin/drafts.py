@@ -82,6 +82,8 @@ class DraftPages:
         draft_forms = DraftForms(said, data, files)
         if data and draft_forms.is_valid() and self._save(request, model, draft_forms):
             return HttpResponseRedirect(_address("publish" if "_publish" in data else "draft", model))
+        if data and not draft_forms.is_valid():
+            messages.error(request, "Nothing was saved: correct what is marked red below, and save again.")
         findings, changes = catalogue.review(model, said)
         return self._page(
             request, "draft", model, f"Draft of {model}", forms=draft_forms, findings=findings, changes=changes,

@@ -22,6 +22,7 @@ REVISION_COLOURS = {"draft": "info", "published": "success", "discarded": "warni
 
 class SlotInline(ReadOnly, TabularInline):
     model = Slot
+    hide_title = True
     extra = 0
     show_change_link = True
     fields = ["slot_id", "name", "sensor", "measurement", "unit", "instance", "replenishment_id"]
@@ -30,6 +31,7 @@ class SlotInline(ReadOnly, TabularInline):
 
 class ModelMarketplaceInline(ReadOnly, TabularInline):
     model = ModelMarketplace
+    hide_title = True
     extra = 0
     fields = ["marketplace", "friendly_name"]
     readonly_fields = fields
@@ -40,6 +42,7 @@ class ModelMarketplaceInline(ReadOnly, TabularInline):
 
 class SlotProductInline(ReadOnly, TabularInline):
     model = SlotProduct
+    hide_title = True
     extra = 0
     fields = ["marketplace", "asin", "title", "quantity", "unit", "active"]
     readonly_fields = fields
@@ -52,6 +55,7 @@ class DeviceModelAdmin(DraftPages, ModelAdmin):
     list_display = ["model_id", "name", "manufacturer", "display_category", "shown_state", "has_draft"]
     list_filter = ["drs_state", "display_category"]
     search_fields = ["model_id", "name"]
+    search_help_text = "Part of the model ID or of the name"
     inlines = [ModelMarketplaceInline, SlotInline]
     actions_detail = ["edit_draft", "review_draft", "show_readiness"]
     beginning = ["model_id", "name", "manufacturer", "description", "display_category"]

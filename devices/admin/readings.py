@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from devices.models import Inventory, Reading
+from devices.models.vocabulary import MeasurementType
 from devices.paging import EstimatedPaginator
 
 
@@ -23,9 +24,19 @@ class ReadOnly:
         return False
 
 
+class Valued:
+    """A row with a slot and a value."""
+
+    @admin.display(description="Value", ordering="value")
+    def shown_value(self, row: Inventory | Reading) -> str:
+        """In the slot's measurement, as people write it."""
+        unit = "%" if row.slot.measurement == MeasurementType.PERCENTAGE else row.slot.unit.lower().replace("_", " ")
+        return f"{row.value.normalize():f} {unit}".strip()
+
+
 @admin.register(Inventory)
-class InventoryAdmin(ReadOnly, ModelAdmin):
-    list_display = ["device", "slot", "value", "measured_at", "heard_at", "epoch", "sequence"]
+class InventoryAdmin(Valued, ReadOnly, ModelAdmin):
+    list_display = ["device", "slot", "shown_value", "measured_at", "heard_at", "epoch", "sequence"]
     list_select_related = ["device", "slot"]
     search_fields = ["device__serial_number__exact"]
     search_help_text = "The whole serial number"
@@ -35,8 +46,8 @@ class InventoryAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Reading)
-class ReadingAdmin(ReadOnly, ModelAdmin):
-    list_display = ["device", "slot", "epoch", "sequence", "value", "measured_at", "heard_at"]
+class ReadingAdmin(Valued, ReadOnly, ModelAdmin):
+    list_display = ["device", "slot", "epoch", "sequence", "shown_value", "measured_at", "heard_at"]
     list_select_related = ["device", "slot"]
     search_fields = ["device__serial_number__exact"]
     search_help_text = "The whole serial number"

@@ -1,6 +1,7 @@
 """What Dash said and what it adds up to, in the admin: notifications, orders, registrations. All read-only."""
 
 from datetime import datetime
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -44,6 +45,11 @@ def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
 
 
+def _product(product: dict[str, Any]) -> str:
+    amount = f"{product.get('quantity') or ''} {product.get('unit') or ''}".strip()
+    return f"{product.get('asin')} ({amount})" if amount else str(product.get("asin"))
+
+
 class NotificationInline(ReadOnly, TabularInline):
     hide_title = True
     model = Notification
@@ -68,11 +74,25 @@ class OrderItemInline(ReadOnly, TabularInline):
         return f"{item.quantity.normalize():f} {item.unit}"
 
 
+class TypeFilter(admin.SimpleListFilter):
+    """The six types, without asking all rows which there are."""
+
+    title, parameter_name = "type", "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        types = (drs.PLACED, drs.SHIPPED, drs.CANCELLED, drs.SUBSCRIBED, drs.REGISTERED, drs.DEREGISTERED)
+        return [(name, name) for name in types]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
 @admin.register(Notification)
 class NotificationAdmin(ReadOnly, ModelAdmin):
     list_display = ["notification_id", "kind", "serial_number", "notified_at", "version", "contradicted"]
-    list_filter = ["kind", "version", "contradicted", "message__topic"]
+    list_filter = [TypeFilter, "contradicted", "message__topic"]
     search_fields = ["=notification_id", "=serial_number"]
+    search_help_text = "Notification ID or serial number, whole"
     ordering = ["-notified_at"]
     show_full_result_count = False
     fields = [
@@ -156,9 +176,17 @@ class OrderAdmin(Derived, ModelAdmin):
 class SlotSubscriptionInline(ReadOnly, TabularInline):
     hide_title = True
     model = SlotSubscription
-    fields = ["slot_name", "slot", "subscribed", "products", "stale", "gone", "last_at"]
+    fields = ["slot_name", "slot", "subscribed", "chosen", "stale", "no_longer", "last_at"]
     readonly_fields = fields
     extra = 0
+
+    @display(description="Products")
+    def chosen(self, subscription: SlotSubscription) -> str:
+        return ", ".join(_product(product) for product in subscription.products) or "—"
+
+    @display(description="No longer chosen")
+    def no_longer(self, subscription: SlotSubscription) -> str:
+        return ", ".join(map(str, subscription.gone)) or "—"
 
 
 @admin.register(DrsRegistration)
@@ -172,8 +200,7 @@ class DrsRegistrationAdmin(Derived, ModelAdmin):
     show_full_result_count = False
     inlines = [SlotSubscriptionInline, NotificationInline]
     actions = ["derive_again"]
-    fields = ["shown_state", ("serial_number", "model_id"), "device", "epoch", ("since", "last_at")]
-    readonly_fields = ["shown_state"]
+    fields = ["state", "serial_number", "model_id", "device", "epoch", "since", "last_at"]
 
     @display(description="State", label=STATE_COLOURS, ordering="state")
     def shown_state(self, registration: DrsRegistration) -> tuple[str, str]:

@@ -24,10 +24,26 @@ from notifications.models import PropertyEvent, PropertyOperation, Topic
 log = logging.getLogger(__name__)
 
 
+class KindFilter(admin.SimpleListFilter):
+    """The six that Amazon documents, and whatever else came: without asking all rows which kinds there are."""
+
+    title = "event"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, ".".join(kind)) for name, kind in asp_api.EVENTS.items()] + [("other", "Another")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PropertyEvent]) -> QuerySet[PropertyEvent]:
+        kinds = {name: ".".join(kind) for name, kind in asp_api.EVENTS.items()}
+        if self.value() == "other":
+            return queryset.exclude(kind__in=kinds.values())
+        return queryset.filter(kind=kinds[self.value()]) if self.value() in kinds else queryset
+
+
 @admin.register(PropertyEvent)
 class PropertyEventAdmin(ReadOnly, ModelAdmin):
     list_display = ["event_id", "kind", "happened_at", "unit_id", "failed", "contradicted"]
-    list_filter = ["failed", "contradicted"]
+    list_filter = [KindFilter, "failed", "contradicted"]
     search_fields = ["=event_id", "=unit_id", "=endpoint_id"]
     search_help_text = "Event, unit or endpoint ID, whole"
     ordering = ["-happened_at"]
@@ -66,7 +82,7 @@ class PropertyOperationAdmin(ModelAdmin):
     search_help_text = "Endpoint ID, serial number, unit or principal, whole"
     actions = ["withdraw", "ask_again"]
     actions_list = ["open_subscriptions"]
-    fields = ["kind", "shown_state", "reason", "unit_id", "endpoint_id", "serial_number", "principal_id", "role_id",
+    fields = ["kind", "state", "reason", "unit_id", "endpoint_id", "serial_number", "principal_id", "role_id",
               "propagate", "set_up_at", "served_at", "asked_at", "due_at", "attempts"]  # fmt: skip
 
     @display(description="State", label=STATE_COLOURS, ordering="state")
@@ -126,10 +142,9 @@ class PropertyOperationAdmin(ModelAdmin):
         """Who hears of which events, asked of Amazon now; create and delete. There is no change at Amazon."""
         if not request.user.has_perm("notifications.manage_subscriptions"):
             raise PermissionDenied
-        configure, subscribe = (
-            ConfigurationForm(_posted(request, "configure")),
-            SubscriptionForm(_posted(request, "subscribe")),
-        )
+        found = self._found(request)
+        configure = ConfigurationForm(_posted(request, "configure"))
+        subscribe = SubscriptionForm(found.get("configurations", []), _posted(request, "subscribe"))
         try:
             done = _carry_out(request, configure, subscribe)
         except (AspError, ValueError) as problem:
@@ -140,7 +155,7 @@ class PropertyOperationAdmin(ModelAdmin):
             self.message_user(request, done, messages.SUCCESS)
             return redirect("admin:notifications_property_subscriptions")
         context = {**self.admin_site.each_context(request), "title": "Event subscriptions", "configure": configure,
-                   "subscribe": subscribe, "confirm": request.POST.get("ask_delete", ""), **self._found(request)}  # fmt: skip
+                   "subscribe": subscribe, "confirm": request.POST.get("ask_delete", ""), **found}  # fmt: skip
         return TemplateResponse(request, "admin/notifications/subscriptions.html", context)
 
     def _found(self, request: HttpRequest) -> dict[str, Any]:
@@ -166,15 +181,24 @@ class SubscriptionForm(forms.Form):
     event = forms.ChoiceField(
         choices=[(name, ".".join(kind)) for name, kind in asp_api.EVENTS.items()], widget=UnfoldAdminSelectWidget
     )
-    configuration = forms.CharField(
-        max_length=512, widget=UnfoldAdminTextInputWidget, help_text="Its ID, from the list above."
-    )
+    configuration = forms.ChoiceField(widget=UnfoldAdminSelectWidget, help_text="Whose topic hears it.")
     unit = forms.CharField(
         max_length=512, widget=UnfoldAdminTextInputWidget, help_text="For activation: the parent of the units to come."
     )
     skill = forms.CharField(
         max_length=512, required=False, widget=UnfoldAdminTextInputWidget, help_text="For failures of a skill."
     )
+
+    def __init__(self, configurations: list[Any], *args: Any) -> None:
+        super().__init__(*args)
+        found = [(one["id"], _words(one)) for one in configurations]
+        self.fields["configuration"].choices = found or [("", "None yet: let a topic hear first")]
+
+
+def _words(configuration: dict[str, Any]) -> str:
+    """By the end of its ID and by the topics that hear."""
+    topics = ", ".join(str(channel.get("id", "")) for channel in configuration.get("deliveryChannels", []))
+    return f"{topics} (…{configuration['id'][-12:]})"
 
 
 def _posted(request: HttpRequest, name: str) -> Any:
