@@ -251,6 +251,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "portal.health.Health",
     "notifications.views.Door",
+    "skill.views.Door",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

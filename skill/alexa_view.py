@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from devices.models import Device
-from skill import endpoints, linking, verdict
+from skill import endpoints, linking, makes, verdict
 from skill.alexa import discovery
 from skill.alexa.messages import Json
 from skill.models import AlexaGrant, Endpoint
@@ -55,9 +55,9 @@ def look(user: Any) -> View:
     grant = linking.active_grant(user)
     region = grant.region if grant else "NA"
     rows = _rows(user, grant)
-    devices = list(endpoints.owned_by(user))
-    makes = endpoints.Makes(region)
-    seen = [_seen(device, makes, rows.pop(endpoints.endpoint_id(device), None), grant) for device in devices]
+    devices = endpoints.owned_by(user.pk)
+    products = makes.products({device.model_id for device in devices})
+    seen = [_seen(device, products, region, rows.pop(device.endpoint_id, None), grant) for device in devices]
     told = [item.object for item in seen if item.object is not None and not item.faults]
     answer = discovery.discover_response(MESSAGE_ID, told)
     leaving = [_leaving(row) for row in rows.values() if row.due_at is not None]
@@ -79,15 +79,22 @@ def _link(user: Any, grant: AlexaGrant | None) -> str:
     return f"not linked: {last.reason or last.get_state_display()}" if last else "not linked: never was"
 
 
-def _seen(device: Device, makes: endpoints.Makes, row: Endpoint | None, grant: AlexaGrant | None) -> Seen:
+def _seen(
+    device: endpoints.Owned,
+    products: dict[int, makes.Product],
+    region: str,
+    row: Endpoint | None,
+    grant: AlexaGrant | None,
+) -> Seen:
     try:
-        made = endpoints.endpoint_object(endpoints.nameplate(device, makes(device.device_model)))
+        make = makes.make(products[device.model_id], region)
+        made = endpoints.endpoint_object(endpoints.nameplate(device, make))
         faults = verdict.about(made)
     except Exception as error:
         made, faults = None, [f"{type(error).__name__}: {error}"[:300]]
     difference, wrong = _difference(row, made) if grant else ("no link: nothing is told", False)
     return Seen(
-        endpoint_id=endpoints.endpoint_id(device),
+        endpoint_id=device.endpoint_id,
         serial_number=device.serial_number,
         name=device.name,
         bytes=discovery.size(made) if made else 0,
@@ -113,7 +120,15 @@ def _difference(row: Endpoint | None, made: Json | None) -> tuple[str, bool]:
         if endpoints.DESCRIPTION in row.changed
         else "to be announced with the daily report"
     )
-    return f"differs from what was announced: {due}", bool(row.last_code)
+    return f"{_how(row.announced_digest, made)}: {due}", bool(row.last_code)
+
+
+def _how(announced: str, made: Json | None) -> str:
+    """Which fields differ, by name. Of a digest that is none (claims.UNSURE) nothing can be told."""
+    fields = discovery.differences(announced, discovery.digest(made)) if made else []
+    if fields is None:
+        return "nobody knows how it was announced (linked again since, or Amazon's answer was lost)"
+    return f"differs from what was announced in {', '.join(fields)}" if fields else "differs from what was announced"
 
 
 def _leaving(row: Endpoint) -> Seen:

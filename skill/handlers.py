@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
 from skill import attempts, endpoints, linking, oauth, outbox, power
 from skill.alexa import discovery, messages
@@ -25,27 +25,28 @@ def handle(directive: Directive, region: str) -> Json:
 
 def discover(directive: Directive, region: str) -> Json:
     """All devices of the customer; what was told is remembered, so that it is not announced again (alexa reference 2)."""
-    customer = oauth.customer(directive.token)
-    grant = linking.live_grant(customer)
-    owned = [] if linking.is_closing(grant) else endpoints.owned_by(customer)
+    customer = oauth.customer_id(directive.token)
+    link = linking.link(customer)
+    owned = [] if link and link.state == AlexaGrant.State.CLOSING else endpoints.owned_by(customer)
     described = endpoints.describe_all(owned, region)
     answer = discovery.discover_response(_id(), described.told)
     size = discovery.size(answer)
     if described.left_out or size >= discovery.LARGE_ANSWER_BYTES:
         told = len(described.told)
-        log.warning("discovery user=%s told=%d bytes=%d left_out=%s", customer.pk, told, size, described.left_out)
-    if grant is None or grant.discovered_at is None:
-        attempts.discovered(customer.pk, len(described.told))
-    if grant and grant.state == AlexaGrant.State.ACTIVE and grant.region == region:
-        _remember(grant, described, size)
+        log.warning("discovery user=%s told=%d bytes=%d left_out=%s", customer, told, size, described.left_out)
+    if link is None or link.discovered_at is None:
+        attempts.discovered(customer, len(described.told))
+    if link and link.state == AlexaGrant.State.ACTIVE and link.region == region:
+        _remember(link, described, size)
     return answer
 
 
-def _remember(grant: AlexaGrant, described: endpoints.Described, size: int) -> None:
+def _remember(link: linking.Link, described: endpoints.Described, size: int) -> None:
     """If it cannot be written down (somebody holds the rows), Alexa hears it all once more; that is no reason not to answer."""
     try:
-        with transaction.atomic():
-            outbox.discovered(grant, described.digests, described.left_out, size)
+        old = link.told_lately(size) and outbox.is_known(link.grant_id, described.digests, described.left_out)
+        if not old:
+            outbox.discovered(link.grant_id, described.digests, described.left_out, size)
     except DatabaseError as error:
         log.warning("what was discovered is not remembered: %s", type(error).__name__)
 
@@ -66,8 +67,8 @@ def accept_grant(directive: Directive, region: str) -> Json:
 def report_state(directive: Directive, region: str) -> Json:
     """From what we know, at once: an offline device answers with its last values and UNREACHABLE (alexa reference 7.5)."""
     correlation_token = _expect_correlation(directive)
-    device = endpoints.find(oauth.customer(directive.token), directive.endpoint_id)
-    return messages.state_report(_id(), correlation_token, endpoints.endpoint_id(device), endpoints.state(device))
+    told = endpoints.state(oauth.customer_id(directive.token), directive.endpoint_id)
+    return messages.state_report(_id(), correlation_token, str(directive.endpoint_id), told)
 
 
 def turn_on(directive: Directive, region: str) -> Json:
@@ -83,11 +84,11 @@ def _switch(directive: Directive, region: str, wanted: str) -> Json:
     correlation_token = _expect_correlation(directive)
     if "\0" in correlation_token or not correlation_token.isascii():
         raise InvalidDirective("header.correlationToken has characters that cannot be kept for a later answer.")
-    customer = oauth.customer(directive.token)
+    customer = oauth.customer_id(directive.token)
     device = endpoints.find(customer, directive.endpoint_id)
     if not power.switch(device, wanted, correlation_token, region):
         return messages.deferred_response(_id(), correlation_token, int(power.PATIENCE.total_seconds()))
-    told = endpoints.state(endpoints.find(customer, directive.endpoint_id))
+    told = endpoints.state(customer, directive.endpoint_id)
     return messages.response(_id(), correlation_token, endpoints.endpoint_id(device), told)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.conf import settings
 
-from skill import endpoints, fields
+from skill import endpoints, fields, makes
 from skill.database import select
 from skill.journal import journal
 from skill.linking import LIVE
@@ -156,9 +156,9 @@ def _units(rows: list[_Row]) -> dict[int, endpoints.Unit]:
     }
 
 
-def _makes(wanted: set[tuple[int, str]]) -> dict[tuple[int, str], endpoints.Make]:
-    models = endpoints.models().in_bulk({model for model, _ in wanted})
-    return {(model, region): endpoints.make(models[model], region) for model, region in wanted}
+def _makes(wanted: set[tuple[int, str]]) -> dict[tuple[int, str], makes.Make]:
+    products = makes.products({model for model, _ in wanted})
+    return {(model, region): makes.make(products[model], region) for model, region in wanted}
 
 
 def _levels(device_ids: list[int]) -> dict[int, list[endpoints.Level]]:

@@ -6,8 +6,8 @@ changes nothing. No transaction is open while Login with Amazon is asked.
 
 import hashlib
 import logging
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from skill import attempts, endpoints, lwa, oauth, outbox, pace
 from skill.alexa.errors import AcceptGrantFailed
+from skill.database import select
 from skill.models import AlexaGrant, Enablement, Endpoint, Event
 from skill.quoting import quote
 
@@ -176,14 +177,31 @@ def suspect(user_id: Any) -> None:
         outbox.introduce(grant, endpoints.announceable(user_id))
 
 
-def is_closing(grant: AlexaGrant | None) -> bool:
-    """Is Alexa being told to forget the devices? Then she must not discover them again."""
-    return grant is not None and grant.state == State.CLOSING
+class Link(NamedTuple):
+    """A grant as Discover asks for it; `state` is active, or closing: then Alexa is being told to forget the devices."""
+
+    grant_id: int
+    state: str
+    region: str
+    discovered_at: datetime | None
+    discovered_bytes: int | None
+
+    def told_lately(self, size: int) -> bool:
+        """Alexa asks often: did she get an answer of so many bytes within the hour?"""
+        recent = self.discovered_at is not None and timezone.now() - self.discovered_at < timedelta(hours=1)
+        return recent and self.discovered_bytes == size
 
 
-def live_grant(user: Any) -> AlexaGrant | None:
-    """The grant that counts: the active one, else one that is closing."""
-    return AlexaGrant.objects.filter(user=user, state__in=LIVE).order_by("state").first()
+def link(user_id: int) -> Link | None:
+    """The grant that counts: the active one, else one that is closing. One query."""
+    rows = select(_LINK, {"user": user_id, "live": list(LIVE)})
+    return Link(*rows[0]) if rows else None
+
+
+_LINK = """
+SELECT id, state, region, discovered_at, discovered_bytes FROM skill_alexagrant
+WHERE user_id = %(user)s AND state = ANY (%(live)s) ORDER BY state LIMIT 1
+"""
 
 
 def active_grant(user: Any, region: str | None = None) -> AlexaGrant | None:

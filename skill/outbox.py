@@ -16,6 +16,7 @@ from devices.models import Device, DeviceModel, Slot
 from devices.signals import InventoryChange
 from skill import doorbell, endpoints
 from skill.alexa import interfaces, inventory
+from skill.database import select
 from skill.models import AlexaGrant, Endpoint, Event
 from skill.quoting import quote
 
@@ -165,35 +166,29 @@ def withdraw(grant: AlexaGrant) -> None:
     doorbell.ring()
 
 
-def discovered(grant: AlexaGrant, digests: dict[str, str], left_out: dict[str, str], size: int) -> None:
+def discovered(grant_id: int, digests: dict[str, str], left_out: dict[str, str], size: int) -> None:
     """Alexa was just told of these endpoints (endpointId → digest): nothing to announce, first report after the settling time.
 
-    `left_out` (endpointId → why) and the `size` of the answer in bytes are kept for staff. Nothing is written if all of it is known.
+    `left_out` (endpointId → why) and the `size` of the answer in bytes are kept for staff.
     """
-    if _is_known(grant, digests, left_out, size):
-        return
     names = sorted(digests)
     params = {
-        "grant": grant.pk,
+        "grant": grant_id,
         "names": names,
         "digests": [digests[name] for name in names],
         "settling": settings.REPORT_SETTLING,
     }
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '2s'")  # Alexa waits for our answer
-        AlexaGrant.objects.filter(pk=grant.pk).update(discovered_at=Now(), discovered_bytes=size)
+        AlexaGrant.objects.filter(pk=grant_id).update(discovered_at=Now(), discovered_bytes=size)
         cursor.execute(_DISCOVERED, params)
         for endpoint_id, reason in sorted(left_out.items()):
-            Endpoint.objects.filter(grant=grant, endpoint_id=endpoint_id).update(left_out=quote(reason, 300))
+            Endpoint.objects.filter(grant=grant_id, endpoint_id=endpoint_id).update(left_out=quote(reason, 300))
 
 
-def _is_known(grant: AlexaGrant, digests: dict[str, str], left_out: dict[str, str], size: int) -> bool:
-    """Alexa asks often; what she was told within the hour and has been announced since is not written again."""
-    recent = grant.discovered_at is not None and timezone.now() - grant.discovered_at < timedelta(hours=1)
-    if not recent or grant.discovered_bytes != size:
-        return False
-    known = Endpoint.objects.filter(grant=grant, wanted=True, due_at__isnull=False)
-    rows = {name: (said, out) for name, said, out in known.values_list("endpoint_id", "announced_digest", "left_out")}
+def is_known(grant_id: int, digests: dict[str, str], left_out: dict[str, str]) -> bool:
+    """Does Alexa know all of these endpoints so already, and do we know of those left out why? Then nothing need be written."""
+    rows = {name: (said, out) for name, said, out in select(_KNOWN, {"grant": grant_id})}
     told = all(rows.get(name) == (said, "") for name, said in digests.items())
     return told and all(name in rows and rows[name][1] == quote(why, 300) for name, why in left_out.items())
 
@@ -300,6 +295,7 @@ ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
   missed_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.missed_at END,
   lease = NULL, leased_until = NULL, last_code = '', last_text = ''
 """
+_KNOWN = "SELECT endpoint_id, announced_digest, left_out FROM skill_endpoint WHERE grant_id = %(grant)s AND wanted AND due_at IS NOT NULL"
 _DISCOVERED = """
 WITH told AS (
   SELECT e.id, u.digest FROM skill_endpoint e

@@ -4,7 +4,9 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 
+import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, RawPostDataException
 from django.http.request import UnreadablePostError
@@ -21,6 +23,22 @@ from skill.models import REGIONS
 log = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024
 ANSWER_SECONDS = 6.0  # Alexa waits 8, the courier 7
+
+
+class Door:
+    """Lets the courier in before anything that is for browsers: sessions, redirects, static files. `urls.py` names the same address,
+    so that links to it can be made and a portal without this middleware answers the same.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info != "/skill/directive":
+            return self.get_response(request)
+        response = directive(request)
+        response.headers["Content-Length"] = str(len(response.content))
+        return response
 
 
 @csrf_exempt
@@ -43,7 +61,15 @@ def directive(request: HttpRequest) -> HttpResponse:
         log.exception("directive failed: %s", _title(document))
         answer = _error(InternalError("The device cloud has a problem of its own."), document)
     _log(document, answer, started)
-    return JsonResponse(answer)
+    return _answer(answer)
+
+
+def _answer(answer: messages.Json) -> HttpResponse:
+    """orjson is ten times as quick, but refuses what Alexa might send to be echoed: half a surrogate pair, a number beyond 64 bits."""
+    try:
+        return HttpResponse(orjson.dumps(answer), content_type="application/json")
+    except orjson.JSONEncodeError:
+        return JsonResponse(answer)
 
 
 def _take(document: object) -> HttpResponse:

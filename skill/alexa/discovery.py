@@ -1,14 +1,13 @@
 """What Alexa may know of a device: endpoint objects and the messages that carry them (alexa reference 2, 7.2 and 7.3)."""
 
 import functools
-import hashlib
 import json
-import re
 import unicodedata
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import cycle
-from json.encoder import encode_basestring_ascii as quoted
+from hashlib import blake2b
+from operator import itemgetter
+from typing import Any
 
 from skill.alexa import inventory
 from skill.alexa.interfaces import Interface, capability
@@ -19,22 +18,6 @@ MAX_DELETIONS = 30  # larger DeleteReports were seen to fail (alexa reference 6.
 MAX_REPORT_BYTES = 250_000  # Amazon's 256 KB, less the envelope
 LARGE_ANSWER_BYTES = 100_000  # others saw discovery fail near 128 kB
 _COUNTRIES = {"NA": {"US", "CA", "MX", "BR"}, "FE": {"JP", "AU", "NZ"}}  # all others are served from Europe
-
-
-@dataclass(frozen=True)
-class Appliance:
-    """A device in Alexa's words; everything that an endpoint object holds."""
-
-    endpoint_id: str
-    friendly_name: str
-    manufacturer: str
-    model: str
-    description: str
-    category: str
-    serial_number: str
-    firmware_version: str = ""
-    interfaces: tuple[Interface, ...] = field(default=())
-    sensors: tuple[inventory.Sensor, ...] = field(default=())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -58,27 +41,41 @@ def is_spoken_in(region: str, locale: str) -> bool:
     return region == home
 
 
-def endpoint(appliance: Appliance) -> Json:
-    """The endpoint object. Sensors without a replenishment ID are left out until it comes (alexa reference 2.5)."""
-    attributes = {
-        "manufacturer": appliance.manufacturer,
-        "model": appliance.model,
-        "serialNumber": appliance.serial_number,
-        "firmwareVersion": appliance.firmware_version,
-    }
+def pattern(
+    manufacturer: str,
+    model: str,
+    description: str,
+    category: str,
+    interfaces: Iterable[Interface],
+    sensors: Iterable[inventory.Sensor],
+) -> Json:
+    """What the endpoint objects of all devices of one model have in common, with room for what is a device's own (`endpoint`).
+
+    Sensors without a replenishment ID are left out until it comes (alexa reference 2.5).
+    """
+    attributes = {"manufacturer": manufacturer, "model": model}
     return {
-        "endpointId": appliance.endpoint_id,
-        "manufacturerName": appliance.manufacturer,
-        "friendlyName": appliance.friendly_name,
-        "description": appliance.description,
-        "displayCategories": [appliance.category],
+        "endpointId": "",
+        "manufacturerName": manufacturer,
+        "friendlyName": "",
+        "description": description,
+        "displayCategories": [category],
         "additionalAttributes": {key: value for key, value in attributes.items() if value},
         "capabilities": [
             {"type": "AlexaInterface", "interface": "Alexa", "version": "3"},
-            *(capability(interface) for interface in appliance.interfaces),
-            *(inventory.capability(sensor) for sensor in appliance.sensors if sensor.replenishment_id),
+            *(capability(interface) for interface in interfaces),
+            *(inventory.capability(sensor) for sensor in sensors if sensor.replenishment_id),
         ],
     }
+
+
+def endpoint(
+    common: Json, *, endpoint_id: str, friendly_name: str, serial_number: str, firmware_version: str = ""
+) -> Json:
+    """The endpoint object of one device. What it has from the pattern is the pattern's own, not a copy: nobody writes to it."""
+    texts = {"serialNumber": serial_number, "firmwareVersion": firmware_version}
+    attributes = common["additionalAttributes"] | {key: value for key, value in texts.items() if value}
+    return common | {"endpointId": endpoint_id, "friendlyName": friendly_name, "additionalAttributes": attributes}
 
 
 def size(message: Json) -> int:
@@ -86,30 +83,60 @@ def size(message: Json) -> int:
     return len(json.dumps(message))
 
 
+# A digest has eight letters for each part, so that it can be told which part of a description is another than Alexa heard.
+_OWN: dict[str, Callable[[Json], str]] = {
+    "friendlyName": itemgetter("friendlyName"),
+    "additionalAttributes (model, serial number, firmware)": lambda endpoint: "\0".join(
+        f"{key}\0{text}" for key, text in sorted(endpoint["additionalAttributes"].items())
+    ),
+}
+_COMMON: dict[str, Callable[[Json], Any]] = {
+    "manufacturerName": itemgetter("manufacturerName"),
+    "description": itemgetter("description"),
+    "displayCategories": itemgetter("displayCategories"),
+    "capabilities (which it has)": lambda endpoint: [
+        {key: value for key, value in each.items() if key not in ("capabilityResources", "configuration")}
+        for each in endpoint["capabilities"]
+    ],
+    "capabilities (names of sensors)": lambda endpoint: [
+        each.get("capabilityResources") for each in endpoint["capabilities"]
+    ],
+    "capabilities (measurement or replenishment ID)": lambda endpoint: [
+        each.get("configuration") for each in endpoint["capabilities"]
+    ],
+}
+_LETTERS = 8  # 48 bits
+
+
 def digest(endpoint_object: Json) -> str:
-    """Equal for equal descriptions, whatever the order of keys."""
-    return hashlib.sha256(_canonical(endpoint_object).encode()).hexdigest()
+    """Equal for equal descriptions of one endpoint, whatever the order of keys: 64 letters."""
+    return own_digest(endpoint_object) + common_digest(endpoint_object)
+
+
+def own_digest(endpoint_object: Json) -> str:
+    """The first letters of the digest: of what is a device's own."""
+    return "".join(_short(part(endpoint_object)) for part in _OWN.values())
+
+
+def common_digest(common: Json) -> str:
+    """The other letters of the digest: of what comes from the pattern."""
+    return "".join(_short(_canonical(part(common))) for part in _COMMON.values())
+
+
+def differences(one: str, other: str) -> list[str] | None:
+    """The parts in which the descriptions with these digests differ; None if one of them is no digest."""
+    names = [*_OWN, *_COMMON]
+    if not len(one) == len(other) == _LETTERS * len(names):
+        return None
+    places = [slice(at, at + _LETTERS) for at in range(0, len(one), _LETTERS)]
+    return [name for name, place in zip(names, places, strict=True) if one[place] != other[place]]
+
+
+def _short(text: str) -> str:
+    return b2a_base64(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest(), newline=False).decode()
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-
-
-@dataclass(frozen=True)
-class Form:
-    """A description in its canonical writing with blanks; filled, it gives the digest of the whole."""
-
-    pieces: tuple[str, ...]  # text, name of a blank, text, name of a blank, …, text
-
-    def digest(self, own: dict[str, str]) -> str:
-        """`own`: the text for each blank."""
-        written = [quoted(own[piece]) if blank else piece for blank, piece in zip(cycle((0, 1)), self.pieces)]
-        return hashlib.sha256("".join(written).encode()).hexdigest()
-
-
-def form(make: Callable[[dict[str, str]], Appliance], blanks: Iterable[str]) -> Form:
-    """The form of the descriptions of what `make` makes; the NUL that marks a blank stands in no text of a database."""
-    written = _canonical(endpoint(make({name: f"\0{name}" for name in blanks})))
-    return Form(tuple(re.split(r'"\\u0000(\w+)"', written)))
 
 
 def discover_response(message_id: str, endpoints: list[Json]) -> Json:

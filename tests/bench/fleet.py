@@ -62,10 +62,9 @@ def _crema(pods: bool) -> dict[str, int]:
 
 def _announce(cursor: Any, span: dict[str, int], model: Any) -> None:
     """As if Alexa had accepted every description."""
-    from devices.models import DeviceModel
-    from skill import endpoints
+    from skill import endpoints, makes
 
-    make = endpoints.make(DeviceModel.objects.get(pk=model), "NA")
+    make = makes.make(makes.products({model})[model], "NA")
     cursor.execute("TRUNCATE announced")
     cursor.execute(
         "SELECT id, ownership::text, serial_number FROM devices_device WHERE id BETWEEN %(first)s AND %(last)s", span
@@ -124,21 +123,16 @@ def wal() -> int:
 
 def example_report() -> bytes:
     """The bytes of one daily report, made by our own code."""
-    from skill.alexa import messages
-
-    device, (level, connectivity) = _example()
-    token = "Atza|" + "x" * 400
-    report = messages.change_report("0" * 36, token, device.endpoint_id, "PERIODIC_POLL", [level], [connectivity])
-    return json.dumps(report).encode()
-
-
-def _example() -> tuple[Any, list[Any]]:
     from skill import endpoints
+    from skill.alexa import messages
+    from skill.models import Endpoint
 
-    row = endpoints.whole().first()
-    assert row is not None
-    device = endpoints.unit(row, endpoints.make(row.device_model, "NA"))
-    return device, list(endpoints.properties(device).values())
+    endpoint = Endpoint.objects.select_related("grant").first()
+    assert endpoint is not None
+    level, connectivity = endpoints.state(endpoint.grant.user_id, endpoint.endpoint_id)
+    token = "Atza|" + "x" * 400
+    report = messages.change_report("0" * 36, token, endpoint.endpoint_id, "PERIODIC_POLL", [level], [connectivity])
+    return json.dumps(report).encode()
 
 
 _FILL = [

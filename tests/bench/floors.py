@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -38,20 +39,17 @@ def naive_loop(url: str, devices: int) -> float:
     started = time.perf_counter()
     for pk in list(Endpoint.objects.order_by("pk").values_list("pk", flat=True)[:devices]):
         endpoint = Endpoint.objects.get(pk=pk)
-        row = endpoints.whole().get(pk=endpoint.device_id)
-        device = endpoints.unit(row, endpoints.make(row.device_model, endpoint.region))
-        token = AlexaGrant.objects.get(pk=endpoint.grant_id).access_token
-        asyncio.run(_send(url, token, device))
+        grant = AlexaGrant.objects.get(pk=endpoint.grant_id)
+        said = endpoints.state(grant.user_id, endpoint.endpoint_id)
+        asyncio.run(_send(url, grant.access_token, endpoint.endpoint_id, said))
         Endpoint.objects.filter(pk=pk).update(last_code="")
     return devices / (time.perf_counter() - started)
 
 
-async def _send(url: str, token: str, device: object) -> None:
-    from skill import endpoints
+async def _send(url: str, token: str, endpoint_id: str, said: list[Any]) -> None:
     from skill.alexa import messages
 
-    level, connectivity = endpoints.properties(device).values()  # type: ignore[arg-type]
-    endpoint_id = device.endpoint_id  # type: ignore[attr-defined]
+    level, connectivity = said
     report = messages.change_report("0" * 36, token, endpoint_id, "PERIODIC_POLL", [level], [connectivity])
     async with aiohttp.ClientSession() as http, http.post(url, json=report) as answer:
         assert answer.status == 202

@@ -68,10 +68,39 @@ class TestCommand:
     def test_a_new_name_is_due_and_not_wrong(self, linked: Any, machine: Any) -> None:
         registry.rename(machine, "Kitchen")
         said = view()
-        assert "differs from what was announced: an AddOrUpdateReport is due" in said
+        assert "differs from what was announced in friendlyName: an AddOrUpdateReport is due" in said
         make_due(Endpoint.objects.all())
         deliver_all()
         assert "as announced" in view()
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"description": "Another"}, "description"),
+            ({"manufacturer": "Other"}, "additionalAttributes (model, serial number, firmware), manufacturerName"),
+            ({"display_category": "OTHER"}, "displayCategories"),
+            ({"capabilities": ["PowerController"]}, "capabilities (which it has)"),
+        ],
+    )
+    def test_it_says_which_field_of_which_device(
+        self, linked: Any, machine: Any, crema: Any, changes: dict[str, Any], field: str
+    ) -> None:
+        DeviceModel.objects.filter(pk=crema.pk).update(**changes)
+        (line,) = [line for line in view().splitlines() if "differs" in line]
+        assert f"announced in {field}: to be" in line.replace(
+            "capabilities (which it has), capabilities (names of sensors), capabilities (measurement or replenishment ID)",
+            "capabilities (which it has)",
+        )
+
+    def test_names_and_replenishment_ids_are_told_apart(self, linked: Any, crema: Any) -> None:
+        crema.slots.update(name="Beans of coffee")
+        assert "announced in capabilities (names of sensors): to be" in view()
+        crema.slots.update(name="Coffee beans", replenishment_id="another")
+        assert "announced in capabilities (measurement or replenishment ID): to be" in view()
+
+    def test_of_an_announcement_whose_answer_was_lost_nothing_is_claimed(self, linked: Any) -> None:
+        Endpoint.objects.update(announced_digest="unsure")
+        assert "nobody knows how it was announced" in view()
 
     def test_a_released_device_is_to_be_forgotten(self, linked: Any, machine: Any) -> None:
         registry.release(machine)

@@ -1,5 +1,6 @@
 """Models, slots, devices and states at random: whatever the registry can hold, every message about it is one that Alexa takes."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,9 +9,9 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.capabilities import CHOOSABLE, interfaces_of
+from devices.capabilities import CHOOSABLE
 from devices.models.vocabulary import VOLUME_UNITS, WEIGHT_UNITS, DisplayCategory
-from skill import endpoints
+from skill import endpoints, makes
 from skill.alexa import discovery, interfaces, inventory, messages
 from tests.oracle import Court, needs_schema
 
@@ -42,10 +43,10 @@ def units(draw: st.DrawFn) -> tuple[endpoints.Unit, list[tuple[inventory.Sensor,
         replenishment_id = draw(st.sampled_from(["", f"arn:{instance}"]))
         sensor = inventory.Sensor(instance, kind, measurement, unit, replenishment_id, tuple(draw(names)))
         slots.append((sensor, value))
-    chosen = interfaces_of(draw(st.sets(st.sampled_from(sorted(CHOOSABLE)))))
+    chosen = draw(st.sets(st.sampled_from(sorted(CHOOSABLE))))
     make = endpoints.Make(
         draw(words), draw(words), draw(words), draw(st.sampled_from(DisplayCategory.values)),
-        tuple(sensor for sensor, _ in slots), tuple(endpoints._interface(entry) for entry in chosen),
+        tuple(sensor for sensor, _ in slots), makes.interfaces(json.dumps(sorted(chosen))),
     )  # fmt: skip
     levels = [
         endpoints.Level(sensor.instance, sensor.measurement, sensor.unit, value, draw(moments))
