@@ -76,10 +76,21 @@ def begin_here(user: Any, asked: Mapping[str, str], address: str) -> LinkingAtte
 
 
 @_never_in_the_way
+def keep(attempt: LinkingAttempt | None, query: str) -> bool:
+    """The query of this request is too long for an address that goes along through signing in: it waits here, under the attempt's key."""
+    return bool(attempt and LinkingAttempt.objects.filter(pk=attempt.pk).update(asked=query))
+
+
+def kept(key: str) -> str:
+    """The query that waits under this key; empty if there is none. The key is a hash of Alexa's state: nobody guesses it."""
+    return LinkingAttempt.objects.filter(key=key).values_list("asked", flat=True).first() or ""
+
+
+@_never_in_the_way
 def allowed(attempt: LinkingAttempt | None, code: str) -> None:
     """The customer allowed it, and this code of ours goes out."""
     if attempt:
-        _update(attempt, consented_at=Now(), code_hash=_hash(code), failure="", failed_at=None, said="")
+        _update(attempt, consented_at=Now(), code_hash=_hash(code), asked="", failure="", failed_at=None, said="")
 
 
 @_never_in_the_way

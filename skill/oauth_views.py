@@ -10,9 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 from allauth.account.adapter import get_adapter
 from django.contrib.auth.views import redirect_to_login
 from django.db import Error, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from oauth2_provider.exceptions import OAuthToolkitError
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.utils.http import MAX_URL_LENGTH
+from oauth2_provider.exceptions import FatalClientError, OAuthToolkitError
 from oauth2_provider.views import AuthorizationView, TokenView
+from oauthlib.oauth2.rfc6749.errors import TemporarilyUnavailableError
 
 from skill import attempts, diagnosis, linking
 from skill.deadline import deadline
@@ -20,6 +22,7 @@ from skill.models import LinkingAttempt
 
 log = logging.getLogger(__name__)
 ANSWER_SECONDS = 4.0  # Alexa waits 4.5 for tokens (alexa reference 8.1)
+LONGEST_ADDRESS = 1000  # characters; quoted in the address of another page they must fit into Django's MAX_URL_LENGTH
 GRANT_TYPES = ("authorization_code", "refresh_token")
 
 
@@ -30,14 +33,20 @@ class Authorize(AuthorizationView):
     """
 
     attempt: LinkingAttempt | None = None
+    here = ""  # the address of this page, to come back to
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        asked = request.GET.copy()
+        self.here = request.get_full_path()
+        if key := request.GET.get("attempt"):
+            request.META["QUERY_STRING"] = attempts.kept(key)
+        asked = QueryDict(request.META["QUERY_STRING"], mutable=True)
         for name in ("approval_prompt", "prompt"):  # the library's ways to be asked less, or elsewhere
             asked.pop(name, None)
         request.GET = asked
         source = request.POST if request.method == "POST" else request.GET
         self.attempt = attempts.opened(source, request.user, get_adapter().get_client_ip(request))
+        if len(self.here) > LONGEST_ADDRESS and attempts.keep(self.attempt, self.here.partition("?")[2]):
+            self.here = f"{request.path}?attempt={self.attempt.key}"  # type: ignore[union-attr]
         return super().dispatch(request, *args, **kwargs)
 
     def handle_no_permission(self) -> HttpResponse:
@@ -46,7 +55,10 @@ class Authorize(AuthorizationView):
             self.validate_authorization_request(self.request)
         except OAuthToolkitError as error:
             return self.error_response(error, application=None)
-        return redirect_to_login(self.request.get_full_path(), self.get_login_url(), self.get_redirect_field_name())
+        if len(self.here) > MAX_URL_LENGTH:  # and it could not be kept: the customer would get lost after signing in
+            crowded = TemporarilyUnavailableError(description="too many begin to link", status_code=503)
+            return self.error_response(FatalClientError(error=crowded), application=None)
+        return redirect_to_login(self.here, self.get_login_url(), self.get_redirect_field_name())
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """`linked`: the link that allowing replaces."""

@@ -28,6 +28,11 @@ class LinkingAttempt(models.Model):
     redirect_uri = models.CharField("redirect address", max_length=300, blank=True)
     pkce = models.BooleanField("PKCE", default=False, help_text="Was a code challenge sent?")
     code_hash = models.CharField(max_length=64, blank=True)
+    asked = models.TextField(
+        blank=True,
+        db_default="",
+        help_text="The whole request, if it is too long to be handed from page to page; until it is allowed.",
+    )
     opened_at = models.DateTimeField("opened", db_default=Now())
     signed_in_at = models.DateTimeField("signed in", null=True, blank=True)
     consented_at = models.DateTimeField("allowed", null=True, blank=True)

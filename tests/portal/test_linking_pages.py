@@ -9,9 +9,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from django.core.cache import cache
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from skill.models import AlexaGrant, Application, LinkingAttempt
+from tests.portal.household import PASSWORD
 from tests.portal.markup import faults, page_of
 from tests.portal.test_pages_entrance import RETURN, alexa, authorize, hidden  # noqa: F401  (a fixture)
 
@@ -21,6 +23,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def as_in_production(settings: Any) -> None:
     cache.clear()
+    reverse(
+        "home"
+    )  # the library's addresses depend on these settings; other tests in this process need those of the embedded portal
     settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
     settings.ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 
@@ -57,18 +62,77 @@ def test_a_new_password_leads_to_consent(client: Any, alexa: Any, alice: Any, ma
     assert answer["Location"] == authorize()
 
 
-@pytest.mark.parametrize("length", [1, 500, 4000])
+LENGTHS = pytest.mark.parametrize("length", [1, 500, 4000, 20_000])
+
+
+def state_of(length: int) -> str:
+    return ("A2S~-._%2F+é/=&?#" * 2000)[:length]
+
+
+def consent(client: Any, address: str, state: str, **allow: str) -> None:
+    """From the consent page at this address the state goes back to Alexa as it came."""
+    page = page_of(client.get(address))
+    back = client.post(address, hidden(page) | allow)["Location"]
+    assert parse_qs(urlsplit(back).query)["state"] == [state]
+    assert quote(state, safe="") in back.replace("+", "%20"), "byte for byte, as it was sent"
+
+
+@LENGTHS
 def test_state_of_any_length_from_sign_in_to_alexa(client: Any, alexa: Any, alice: Any, length: int) -> None:  # noqa: F811
-    state = ("A2S~-._%2F+é/=&?#" * 1000)[:length]
-    begun = client.get(authorize(state=state), follow=True)
-    signed = {"login": alice.email, "password": "correct horse battery", "next": hidden(page_of(begun))["next"]}
+    from allauth.account.models import EmailAddress
+
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    begun = client.get(authorize(state=state_of(length)), follow=True)
+    typed = {"login": alice.email, "password": PASSWORD, "next": hidden(page_of(begun))["next"]}
+    there = client.post("/accounts/login/", typed)["Location"]
+    consent(client, there, state_of(length))
+    consent(client, there, state_of(length), allow="Allow")
+
+
+@LENGTHS
+def test_state_of_any_length_from_sign_up_to_alexa(
+    client: Any,
+    alexa: Any,  # noqa: F811
+    mailoutbox: Any,
+    length: int,
+) -> None:
+    begun = page_of(client.get(authorize(state=state_of(length)), follow=True))
+    (sign_up,) = {e.attributes["href"] for e in begun.all("a") if "/accounts/signup/" in e.attributes.get("href", "")}
+    new = {"email": "carol@example.com", "password1": "a long enough one"}
+    page = page_of(client.post(sign_up, hidden(page_of(client.get(sign_up))) | new, follow=True))
+    form = page.all("form")[0].attributes["action"]
+    there = client.post(form, hidden(page) | {"code": code_in(mailoutbox[-1])})["Location"]
+    consent(client, there, state_of(length), allow="Allow")
+
+
+def test_state_of_any_length_stays_with_somebody_else(client: Any, alexa: Any, alice: Any, bob: Any) -> None:  # noqa: F811
+    """*Not you?* on the consent page signs out and comes back to it."""
+    client.force_login(bob)
+    page = page_of(client.get(authorize(state=state_of(20_000))))
+    (out,) = [e for e in page.all("form") if e.attributes.get("action") == "/accounts/logout/"]
+    (then,) = [e.attributes["value"] for e in out.inside if e.attributes.get("name") == "next"]
+    client.post("/accounts/logout/", {"next": then}, follow=True)
+    begun = page_of(client.get(then))
     client.force_login(alice)
-    assert client.get(signed["next"]).status_code == 200
-    for allow in ({"allow": "Allow"}, {}):
-        page = page_of(client.get(signed["next"]))
-        back = client.post(signed["next"], hidden(page) | allow)["Location"]
-        assert parse_qs(urlsplit(back).query)["state"] == [state]
-        assert quote(state, safe="") in back.replace("+", "%20"), "byte for byte, as it was sent"
+    consent(client, hidden(begun)["next"], state_of(20_000), allow="Allow")
+    assert LinkingAttempt.objects.get().user == alice
+    assert LinkingAttempt.objects.get().asked == "", "it is needed no more"
+
+
+def test_a_long_request_that_cannot_be_kept_is_refused_in_words(client: Any, alexa: Any, monkeypatch: Any) -> None:  # noqa: F811
+    """Rather than lost after signing in. Short ones need not be kept."""
+    monkeypatch.setattr("skill.attempts.OF_ALL_STRANGERS", 0)
+    assert client.get(authorize()).status_code == 302
+    answer = client.get(authorize(state=state_of(20_000)))
+    assert answer.status_code == 503
+    assert "Too many begin to link from where you are" in page_of(answer).text
+
+
+def test_a_key_of_nothing_is_an_incomplete_request(client: Any, alexa: Any, alice: Any) -> None:  # noqa: F811
+    client.force_login(alice)
+    answer = client.get("/o/authorize/?attempt=" + "0" * 64)
+    assert answer.status_code == 400
+    assert "Linking is not possible" in page_of(answer).text
 
 
 def test_consent_that_was_given_before_is_asked_for_again_and_says_so(client: Any, alexa: Any, alice: Any) -> None:  # noqa: F811
