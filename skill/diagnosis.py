@@ -57,7 +57,7 @@ CAUSES = {
         "consented_at",
         "The redirect address is not registered for this client.",
         "Compare it with the client's addresses: they must be the three of your vendor ID (ALEXA_VENDOR_ID). "
-        "`manage.py create_alexa_client --new-secret` registers them anew.",
+        "`manage.py create_alexa_client` registers those that are missing.",
         _OUR_FAULT,
     ),
     "no_challenge": Cause(

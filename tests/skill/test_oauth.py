@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Grant, RefreshToken
 
-from skill import oauth
+from skill import enablement, oauth
 from skill.alexa.errors import AlexaError, ExpiredCredential
 from skill.models import Application
 
@@ -445,7 +445,7 @@ class TestLinkingAgain:
 
 
 def test_create_alexa_client_prints_what_the_console_wants(db: None, capsys: Any) -> None:
-    from django.core.management import CommandError, call_command
+    from django.core.management import call_command
 
     call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-na")
     printed = capsys.readouterr().out
@@ -455,5 +455,27 @@ def test_create_alexa_client_prints_what_the_console_wants(db: None, capsys: Any
     secret = next(line.split()[-1] for line in printed.splitlines() if "Your secret" in line)
     assert len(secret) == 128
     assert secret not in client.client_secret
-    with pytest.raises(CommandError, match="cannot be shown again"):
-        call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-na")
+
+
+def test_a_client_that_exists_gets_the_addresses_that_it_lacks_and_keeps_its_secret(db: None, capsys: Any) -> None:
+    from django.core.management import call_command
+
+    def run(*options: str) -> tuple[str, Application]:
+        call_command("create_alexa_client", "--vendor-id", "M1VENDOR", *options)
+        return capsys.readouterr().out, Application.objects.get(client_id="alexa")
+
+    def kept(client: Application) -> tuple[str, str, bool]:
+        return client.client_secret, client.redirect_uris, client.pkce_required
+
+    _, made = run("--pkce")
+    old = " ".join([*oauth.redirect_addresses("M1VENDOR"), "https://app.nordkap.example/back"])
+    Application.objects.update(redirect_uris=old)
+    printed, mended = run()
+    assert "the one that is there" in printed
+    assert set(mended.redirect_uris.split()) == {*old.split(), enablement.return_address()}
+    assert (mended.client_secret, mended.pkce_required) == (made.client_secret, True)
+    assert kept(run()[1]) == kept(mended), "twice changes nothing"
+    printed, renewed = run("--new-secret", "--no-pkce")
+    assert "is shown this once" in printed
+    assert renewed.client_secret != mended.client_secret
+    assert (renewed.redirect_uris, renewed.pkce_required) == (mended.redirect_uris, False)

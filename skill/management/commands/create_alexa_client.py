@@ -1,9 +1,13 @@
-"""Make the OAuth client that Alexa is, and print exactly what goes into Amazon's console (alexa reference 8)."""
+"""Make the OAuth client that Alexa is, and print exactly what goes into Amazon's console (alexa reference 8).
 
+A client that exists gets the redirect addresses that it lacks and keeps its secret; repeated, nothing changes.
+"""
+
+from argparse import BooleanOptionalAction
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from oauth2_provider.generators import generate_client_secret
 
 from skill import enablement, oauth
@@ -17,7 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("--client-id", default="alexa", help="Client ID to give to Amazon (default: %(default)s).")
         parser.add_argument("--vendor-id", help="Your Amazon vendor ID (default: the setting ALEXA_VENDOR_ID).")
         parser.add_argument(
-            "--pkce", action="store_true", help="Demand PKCE: set it as the switch stands in the console."
+            "--pkce",
+            action=BooleanOptionalAction,
+            help="Demand PKCE, or not: set it as the switch stands in the console (default: as it is; off for a new client).",
         )
         parser.add_argument(
             "--redirect-uri", action="append", default=[], help="A further redirect address, for an app of your own."
@@ -30,21 +36,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         client = Application.objects.filter(client_id=options["client_id"]).first()
-        if client and not options["new_secret"]:
-            raise CommandError(
-                f"The client {client.client_id!r} exists; its secret cannot be shown again. --new-secret makes another."
-            )
+        secret = generate_client_secret() if client is None or options["new_secret"] else ""
+        client = client or Application(client_id=options["client_id"], name="Alexa")
         vendor = options["vendor_id"] or settings.ALEXA_VENDOR_ID
-        secret = generate_client_secret()
-        client = client or Application(client_id=options["client_id"])
-        client.name = client.name or "Alexa"
+        wanted = [*oauth.redirect_addresses(vendor), enablement.return_address(), *options["redirect_uri"]]
+        client.redirect_uris = " ".join(dict.fromkeys([*wanted, *client.redirect_uris.split()]))
         client.client_type = Application.CLIENT_CONFIDENTIAL
         client.authorization_grant_type = Application.GRANT_AUTHORIZATION_CODE
-        client.redirect_uris = " ".join(
-            [*oauth.redirect_addresses(vendor), enablement.return_address(), *options["redirect_uri"]]
-        )
-        client.pkce_required = options["pkce"]
-        client.client_secret = secret
+        if options["pkce"] is not None:
+            client.pkce_required = options["pkce"]
+        if secret:
+            client.client_secret = secret
         client.full_clean(exclude=["user"])
         client.save()
         self.stdout.write(_console(client, secret))
@@ -58,7 +60,7 @@ def _console(client: Application, secret: str) -> str:
   Your web authorization URI     {settings.PUBLIC_URL}/o/authorize/
   Access token URI               {settings.PUBLIC_URL}/o/token/
   Your client ID                 {client.client_id}
-  Your secret                    {secret}
+  Your secret                    {secret or "the one that is there (--new-secret makes another)"}
   Authentication scheme          HTTP Basic (credentials in the request body work too)
   Scope                          alexa
   PKCE                           {"on" if client.pkce_required else "off, or on: a challenge that Alexa sends is checked"}
@@ -68,5 +70,5 @@ def _console(client: Application, secret: str) -> str:
   Redirect URLs the console shows must be among these:
 {redirects}
 
-The secret is shown this once. On Build > Permissions switch "Send Alexa Events" on, and put the Alexa Client Id and
+{"The secret is shown this once. " if secret else ""}On Build > Permissions switch "Send Alexa Events" on, and put the Alexa Client Id and
 Secret that appear there into ALEXA_CLIENT_ID and ALEXA_CLIENT_SECRET."""
