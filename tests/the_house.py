@@ -58,7 +58,11 @@ class House:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        until(self._is_up, 120, "the banner of make run")
+        try:
+            until(self._is_up, 300, "the banner of make run")
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def _is_up(self) -> bool:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -66,12 +67,14 @@ def test_it_expires(monkeypatch: Any) -> None:
 
 
 def test_a_broker_that_hangs_delays_nobody(monkeypatch: Any) -> None:
-    monkeypatch.setattr(current_app, "send_task", lambda name, **options: time.sleep(2))
+    enough = threading.Event()
+    monkeypatch.setattr(current_app, "send_task", lambda name, **options: enough.wait(20))
     started = time.monotonic()
     for _ in range(50):
         with transaction.atomic():
             doorbell.ring()
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 10
+    enough.set()
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,9 @@ def test_a_broker_out_of_reach_fails_nothing_and_delays_nobody(monkeypatch: Any,
         pytest.importorskip("redis", reason="the client library of Redis is not installed")
     elsewhere = Celery("elsewhere", broker=url, set_as_current=False)
     elsewhere.conf.broker_transport_options = {
-        "socket_connect_timeout": 0.5,
-        "socket_timeout": 0.5,
-        "connect_timeout": 0.5,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 2,
+        "connect_timeout": 2,
     }
     tried: list[bool] = []
 
@@ -96,7 +99,7 @@ def test_a_broker_out_of_reach_fails_nothing_and_delays_nobody(monkeypatch: Any,
     started = time.monotonic()
     with transaction.atomic():
         doorbell.ring()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1.9
     assert until(lambda: bool(tried))
 
 

@@ -192,7 +192,7 @@ def test_a_second_delivery_in_one_process_does_not_wait(linked: Any) -> None:
     with delivery._one_at_a_time:
         started = time.monotonic()
         assert delivery.deliver(5) is False
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 4
 
 
 def test_a_worker_that_is_asked_to_end_hears_out_and_settles(

@@ -94,7 +94,7 @@ def test_a_database_that_hangs(
     started = time.monotonic()
     try:
         expect_our_own_trouble(name, ask(body_of(name, token, machine)))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 7
     finally:
         done.set()
         holder.join()
@@ -128,7 +128,7 @@ def test_login_with_amazon_that_never_answers(ask: Any, token: str, amazon: Any,
     amazon.lwa_script = never
     started = time.monotonic()
     assert error_of(ask(accept_grant(token))) == "ACCEPT_GRANT_FAILED"
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 7
     assert len(amazon.token_requests) == 1, "a code that Amazon may have taken is not sent again"
 
 
@@ -139,7 +139,7 @@ def test_a_name_that_is_looked_up_for_ever(ask: Any, token: str, settings: Any, 
     settings.LWA_TOKEN_URL = "http://login.example/auth/o2/token"
     started = time.monotonic()
     assert error_of(ask(accept_grant(token))) == "ACCEPT_GRANT_FAILED"
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
 
 
 def test_a_row_that_somebody_holds(ask: Any, token: str, alice: Any, amazon: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_row_that_somebody_holds(ask: Any, token: str, alice: Any, amazon: Any
     started = time.monotonic()
     try:
         assert error_of(ask(accept_grant(token))) == "ACCEPT_GRANT_FAILED"
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 7
     finally:
         done.set()
         holder.join()
@@ -197,5 +197,5 @@ def test_whatever_hangs_on_the_wire_ends_in_time() -> None:
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         wire.run(asyncio.sleep(30), 0.2)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
     assert wire.run(asyncio.sleep(0, "well"), 1) == "well"

@@ -89,7 +89,7 @@ def test_a_row_that_somebody_holds_for_ever(code: str, monkeypatch: Any) -> None
     started = time.monotonic()
     try:
         answer = redeem(code)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 7
         assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
     finally:
         done.set()
@@ -98,9 +98,9 @@ def test_a_row_that_somebody_holds_for_ever(code: str, monkeypatch: Any) -> None
 
 
 def test_the_deadline_leaves_the_connection_alone_once_it_is_over(code: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(oauth_views, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(oauth_views, "ANSWER_SECONDS", 1.5)
     assert redeem(code).status_code == 200
-    time.sleep(0.4)
+    time.sleep(1.6)
     assert RefreshToken.objects.count() == 1
 
 
