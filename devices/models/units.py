@@ -28,7 +28,7 @@ class Device(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="devices"
     )
     name = models.CharField(max_length=128, help_text="What the owner calls it, in Alexa too.")
-    ownership = models.UUIDField(null=True, blank=True, unique=True, editable=False)
+    ownership = models.UUIDField(null=True, blank=True, editable=False)
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     warranty_until = models.DateField(
         null=True, blank=True, editable=False, help_text="Counted from the first claim; a later owner has what is left."
@@ -84,7 +84,12 @@ class Device(models.Model):
                 condition=Q(owner__isnull=True, ownership__isnull=True, claimed_at__isnull=True)
                 | Q(owner__isnull=False, ownership__isnull=False, claimed_at__isnull=False),
                 name="device_claim_is_whole",
-            )
+            ),
+            # With a condition, though NULLs are not compared: else PostgreSQL takes it for a key, and whoever adds a row about
+            # the device would wait for a claim to end (and the claim, with the device locked, for them).
+            models.UniqueConstraint(
+                fields=["ownership"], condition=Q(ownership__isnull=False), name="device_ownership_is_one"
+            ),
         ]
 
     def __str__(self) -> str:

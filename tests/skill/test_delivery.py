@@ -1,5 +1,6 @@
 """The engine: claim, talk, settle; the daily report; the gateway's error table; the races that delivery must answer."""
 
+import asyncio
 import threading
 import time
 from datetime import timedelta
@@ -12,6 +13,7 @@ from django.db.models.functions import Now
 from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
 from tests.skill.deeds import deliver_all, levels, make_due, reading
+from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -204,26 +206,29 @@ def test_a_region_that_is_down_starves_nobody(
     make_due(Endpoint.objects.filter(region="EU"))
     deliver_all()
 
-    async def never(event: dict[str, Any]) -> Any:
-        import asyncio
+    asked, answered = threading.Event(), asyncio.Event()
 
-        await asyncio.sleep(30)
+    async def not_yet(event: dict[str, Any]) -> Any:
+        asked.set()
+        await answered.wait()
+        return 503, "SERVICE_UNAVAILABLE_EXCEPTION"
 
-    monkeypatch.setattr("skill.gateway.TIMEOUT_SECONDS", 2)
-    amazon.script = lambda event: never(event) if event["_region"] == "EU" else None
+    amazon.script = lambda event: not_yet(event) if event["_region"] == "EU" else None
+    monkeypatch.setattr("skill.gateway.TIMEOUT_SECONDS", 40)
     reading(other, 70, 1)
-    worker = threading.Thread(target=lambda: delivery.deliver(1))
-    started = time.monotonic()
+    worker = threading.Thread(target=lambda: delivery.deliver(40))
     worker.start()
-    time.sleep(0.5)
-    reading(machine, 60, 1)
-    while not amazon.named("ChangeReport") and time.monotonic() - started < 8:
-        time.sleep(0.05)
-    reached = time.monotonic() - started
-    worker.join()
+    try:
+        assert asked.wait(30)
+        reading(machine, 60, 1)
+        until(lambda: amazon.named("ChangeReport"), 30, "told beside a region that does not answer")
+        until(lambda: Endpoint.objects.get(region="NA").changed == {}, 30, "settled beside it, too")
+        assert Endpoint.objects.get(region="EU").lease is not None, "it is still being asked"
+    finally:
+        amazon.loop.call_soon_threadsafe(answered.set)
+        worker.join()
     assert levels(amazon.named("ChangeReport")[-1]) == [60]
-    assert reached < 1.9, "the report waited behind a region that never answers"
-    assert Endpoint.objects.get(region="EU").last_code == "TimeoutError"
+    assert Endpoint.objects.get(region="EU").last_code == "SERVICE_UNAVAILABLE_EXCEPTION"
 
 
 def test_a_full_lane_beside_empty_ones_is_not_the_end_of_the_work(

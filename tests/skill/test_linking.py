@@ -259,8 +259,12 @@ def quietly(work: Callable[[], Any], troubles: list[Exception]) -> Callable[[], 
 
 
 def test_nobody_is_deadlocked_when_everything_happens_at_once(
-    alice: Any, machine: Any, crema: Any, amazon: Any
+    alice: Any, machine: Any, crema: Any, amazon: Any, monkeypatch: Any
 ) -> None:
+    """Alexa's haste is taken away: on a slow machine somebody may well wait for a row for longer than she would, deadlock or not."""
+    monkeypatch.setattr(linking, "LONGEST_WAIT", "60s")
+    monkeypatch.setattr(linking.lwa, "EXCHANGE_SECONDS", 60.0)
+    monkeypatch.setattr(linking.lwa, "TIMEOUT_SECONDS", 60.0)
     codes = {}
     for number in range(2, 8):
         registered = registry.register(f"CRM20-000{number}", crema)

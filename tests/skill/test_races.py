@@ -146,6 +146,32 @@ def test_the_same_accept_grant_twice_at_once(machine: Any, alice: Any, amazon: A
     assert len(amazon.named("AddOrUpdateReport")) == 1
 
 
+def test_a_machine_is_given_back_and_claimed_again_while_its_customer_is_being_linked(
+    alice: Any, crema: Any, amazon: Any, monkeypatch: Any
+) -> None:
+    """The claim holds the machine and waits for the customer; the link holds the customer, and must not wait for the machine."""
+    registered = registry.register("CRM20-0001", crema)
+    machine = registry.claim(alice, "CRM20-0001", registered.claim_code)
+    announceable, claims_again = linking.endpoints.announceable, []
+
+    def meanwhile(user: Any) -> list[Device]:
+        devices = list(announceable(user))
+        if not claims_again:
+            aside(lambda: registry.release(machine))[0].join()
+            claims_again.append(aside(lambda: registry.claim(alice, "CRM20-0001", registered.claim_code)))
+            wait_for_a_lock()
+        return devices
+
+    monkeypatch.setattr(linking.endpoints, "announceable", meanwhile)
+    linking.accept_grant(alice, "code-1", "NA")
+    ((claiming, found),) = claims_again
+    claiming.join()
+    assert found[0].owner == alice
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert [live.endpoint_id for live in Endpoint.objects.live()] == [str(found[0].ownership)]
+
+
 def test_two_refreshes_at_once_ask_amazon_once(linked: Any, amazon: Any) -> None:
     held = renewal.Credentials(linked.pk, "NA", linked.generation, "Atza|1", fresh=False)
     ready = threading.Barrier(4)
