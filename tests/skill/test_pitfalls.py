@@ -1,12 +1,16 @@
-"""The list of pitfalls at the end of the Alexa reference (section 11), where no other test is about it; and that every error we can
-say can be provoked."""
+"""The list of pitfalls at the end of the Alexa reference (section 11): here where no other test is about it, ELSEWHERE names the
+others. And that every error we can say can be provoked."""
 
+import asyncio
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,9 +20,29 @@ from devices.models import Device
 from skill import handlers
 from skill.alexa import errors
 from skill.models import AlexaGrant, Application, Endpoint, Event
+from tests import oracle
 from tests.skill.deeds import accept_grant, deliver_all, directive, error_of, make_due, reading, report_state, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
+TESTS = Path(__file__).parents[1]
+ELSEWHERE = {
+    3: ("skill/test_gateway_answers.py", "test_an_expired_token_is_refreshed_once_and_the_report_sent_again"),
+    5: ("skill/test_golden.py", "test_inventory_consumed"),
+    8: ("skill/test_delivery.py", "test_the_daily_report_repeats_an_unchanged_level_and_moves_along_the_grid"),
+    9: ("skill/test_delivery.py", "test_level_zero_is_a_level"),
+    12: ("skill/test_directives.py", "test_it_stores_the_tokens_encrypted_and_the_region"),
+    13: ("skill/test_oauth.py", "test_all_three_redirect_addresses"),
+    14: ("portal/test_connect.py", "test_a_server_of_few_threads_does_not_lock_itself"),
+    17: ("skill/test_linking.py", "test_unlinking_tells_the_deletion_while_the_tokens_live"),
+}
+
+
+def test_none_of_the_eighteen_is_without_a_test() -> None:
+    numbers = re.findall(r"\ndef test_((?:\d+_(?:and_)?)+)", Path(__file__).read_text())
+    here = {int(number) for each in numbers for number in re.findall(r"\d+", each)}
+    assert here | ELSEWHERE.keys() == set(range(1, 19))
+    for file, name in ELSEWHERE.values():
+        assert f"def {name}(" in (TESTS / file).read_text(), (file, name)
 
 
 def test_1_the_token_that_comes_in_never_goes_out(ask: Any, token: str, machine: Any, amazon: Any) -> None:
@@ -48,6 +72,38 @@ def test_2_and_4_only_amazons_own_words_end_a_link(linked: Any, machine: Any, am
     deliver_all()
     linked.refresh_from_db()
     assert linked.state == "active"
+
+
+def test_3_a_400_is_about_the_event_and_not_about_the_token(linked: Any, machine: Any, amazon: Any) -> None:
+    """Nothing is refreshed for it, and the link stays."""
+    asked = len(amazon.token_requests)
+    amazon.script = lambda event: (400, "INVALID_REQUEST_EXCEPTION")
+    reading(machine, 40, 1)
+    deliver_all()
+    assert len(amazon.attempts) == 1
+    assert len(amazon.token_requests) == asked
+    linked.refresh_from_db()
+    assert linked.state == "active"
+
+
+def test_7_what_the_schema_is_too_old_for_is_judged_all_the_same(
+    linked: Any, machine: Any, crema: Any, amazon: Any
+) -> None:
+    """It would refuse what is right; our oracles know, and the second one still condemns what is wrong."""
+    oracle.needs_schema()
+    crema.slots.create(
+        slot_id="pods", name="Pods", sensor="usage", measurement="Count", instance="Pod", replenishment_id="a"
+    )
+    record_reading(machine, [Measurement("pods", 1, Decimal(2), None)], timezone.now())
+    make_due(Endpoint.objects.all(), daily=True)
+    deliver_all()
+    told = [*amazon.named("AddOrUpdateReport"), *amazon.named("InventoryConsumed")]
+    assert len(told) == 2
+    for event in ({"event": each["event"]} for each in told):
+        assert not oracle.schema().is_valid(event)  # type: ignore[union-attr]
+        assert oracle.about_event(event) == []
+    used = told[1]["event"]
+    assert oracle.about_event({"event": used | {"header": used["header"] | {"instance": ""}}})
 
 
 def test_6_a_usage_sensor_has_no_properties(ask: Any, token: str, machine: Any, crema: Any) -> None:
@@ -89,6 +145,27 @@ def test_11_any_clock_becomes_utc_with_milliseconds(ask: Any, token: str, machin
     record_reading(machine, [Measurement("beans", 1, Decimal(40), far_east)], datetime(2026, 3, 3, tzinfo=UTC))
     level = ask(report_state(token, str(machine.ownership)))["context"]["properties"][0]
     assert level["timeOfSample"] == "2026-03-01T23:31:45.123Z"
+
+
+def test_15_a_rotated_refresh_token_is_stored_before_the_new_access_token_is_used(
+    linked: Any, machine: Any, amazon: Any
+) -> None:
+    seen = []
+
+    def stored() -> str:
+        try:
+            return str(AlexaGrant.objects.get().refresh_token)
+        finally:
+            connections.close_all()
+
+    async def look(event: Any) -> None:
+        seen.append((event["_token"], await asyncio.to_thread(stored)))
+
+    AlexaGrant.objects.update(expires_at=Now())
+    amazon.script = look
+    reading(machine, 40, 1)
+    deliver_all()
+    assert seen == [("Atza|2", "Atzr|2")]
 
 
 def test_16_names_of_any_script_arrive_whole(linked: Any, machine: Any, amazon: Any) -> None:

@@ -8,13 +8,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from devices import registry
+from devices import catalogue, registry
 from devices.models import Device, DeviceModel
 from notifications.models import Topic
 from portal.models import User
 from skill import enablement
 from skill.models import Application
 
+PICTURE = settings.BASE_DIR / "portal" / "static" / "portal" / "crema-20.png"
 DEMO_CODE = "BREW7777"
 PROPERTIES = "arn:aws:sns:us-east-1:000000000000:properties-sandbox"
 
@@ -54,8 +55,10 @@ def _model() -> DeviceModel:
             "description": "Espresso machine by Nordkap Home, connected by Wi-Fi",
             "display_category": "COFFEE_MAKER",
             "capabilities": ["PowerController", "DoorbellEventSource"],
+            "picture": catalogue.keep_picture(PICTURE.read_bytes()),
         },
     )
+    model.marketplaces.get_or_create(marketplace_id="US", defaults={"friendly_name": "Crema 20"})
     slot, _ = model.slots.get_or_create(
         slot_id="beans",
         defaults={
