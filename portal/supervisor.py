@@ -27,7 +27,7 @@ from portal import embedded, keys, leftovers, preparations
 from portal.preparations import CannotRun
 
 ROOT = embedded.BASE_DIR
-READY_SECONDS = 120
+READY_SECONDS = 240
 honcho.manager.KILL_WAIT = leftovers.PATIENCE
 
 

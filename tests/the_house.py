@@ -66,7 +66,7 @@ class House:
         return self
 
     def _is_up(self) -> bool:
-        assert self.process.poll() is None, self.said()
+        assert self.process.poll() is None and "did not answer within" not in self.said(), self.said()
         return "First: open the sandbox" in self.said()
 
     def said(self) -> str:
@@ -92,7 +92,7 @@ class House:
 
     def state(self) -> dict[str, Any]:
         """What the sandbox's page sees."""
-        return dict(requests.get(f"{self.sandbox}/state.json", timeout=10).json())
+        return dict(requests.get(f"{self.sandbox}/state.json", timeout=60).json())
 
     def act(self, name: str, **body: Any) -> dict[str, Any]:
         """Press one of the sandbox's buttons."""

@@ -52,7 +52,7 @@ class Visitor:
 
     def __init__(self, browser: Browser, size: dict[str, int]) -> None:
         self.page: Page = browser.new_context(viewport=size, locale="en-GB").new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(40_000)
         self.complaints: list[str] = []
         self.page.on("console", lambda told: self.note(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.note(str(error)))
@@ -62,7 +62,7 @@ class Visitor:
 
     def sees(self, words: str | re.Pattern[str], name: str = "") -> None:
         """The words are on the page, nothing sticks out of it, and it is pictured under this name."""
-        expect(self.page.locator("body")).to_contain_text(words, timeout=15_000)
+        expect(self.page.locator("body")).to_contain_text(words, timeout=40_000)
         sticks_out = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert sticks_out <= 0, f"{self.page.url} is {sticks_out} px too wide"
         if name and (folder := os.environ.get("SCREENSHOTS")):
@@ -124,11 +124,11 @@ def she_brews_until_it_is_low(house: House, alice: Visitor) -> None:
     expect(told).to_have_text("100 %")
     for level in range(90, 20, -10):
         alice.presses("Brew two")
-        expect(told).to_have_text(f"{level} %", timeout=10_000)
+        expect(told).to_have_text(f"{level} %", timeout=40_000)
     for level in (25, 20, 15, 10):
         expect(alice.page.locator("#orders")).to_contain_text("No orders yet")
         alice.presses("Brew a cup")
-        expect(told).to_have_text(f"{level} %", timeout=10_000)
+        expect(told).to_have_text(f"{level} %", timeout=40_000)
     expect(alice.page.locator("#orders")).to_contain_text("Order 1")
     expect(alice.page.locator("#orders")).to_contain_text("the portal answered 200")
     alice.sees("See the order", "5-ordered")

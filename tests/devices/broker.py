@@ -99,7 +99,7 @@ class Thing:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.client.publish(self.prefix + verb, raw, qos=1).wait_for_publish(5)
 
-    def heard(self, verb: str, pump: Any, seconds: float = 10) -> Any:
+    def heard(self, verb: str, pump: Any, seconds: float = 40) -> Any:
         """The next message on that topic; `pump` keeps the bridge working meanwhile."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -120,7 +120,7 @@ class Thing:
         self.inbox.put((message.topic, json.loads(message.payload)))
 
 
-def until(condition: Any, what: str, seconds: float = 10) -> Any:
+def until(condition: Any, what: str, seconds: float = 40) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():

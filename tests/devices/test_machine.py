@@ -398,13 +398,13 @@ def test_as_a_process_it_ends_when_asked_and_keeps_what_it_has(tmp_path: Path, s
     command = [sys.executable, "-m", "portal.machine"]
     process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
     memory = tmp_path / "deep" / "folder" / "CRM20-0001.json"
-    for _ in range(500):
+    for _ in range(4000):
         if memory.exists():
             break
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(sign)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert KEY not in said
@@ -418,7 +418,7 @@ def test_it_knows_nothing_of_the_portals_inside() -> None:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    for _ in range(500):
+    for _ in range(4000):
         if true():
             return
         await asyncio.sleep(0.01)

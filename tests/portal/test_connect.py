@@ -341,7 +341,7 @@ def test_a_server_of_few_threads_does_not_lock_itself(alexa: Any, machine: Any, 
     def script(method: str, body: Any) -> tuple[int, Any]:
         waiting.release()
         time.sleep(0.05)  # so that all places are taken while it asks
-        answer = redeem(body, lambda form: requests.post(f"{here}/o/token/", data=form, timeout=5))
+        answer = redeem(body, lambda form: requests.post(f"{here}/o/token/", data=form, timeout=60))
         return (201, {}) if answer.status_code == 200 else (400, {"message": answer.text})
 
     amazon.enable_script = script
@@ -359,7 +359,7 @@ def test_a_server_of_few_threads_does_not_lock_itself(alexa: Any, machine: Any, 
                 f"{here}/alexa/return/",
                 {"code": "c", "state": state},
                 cookies=cookie,
-                timeout=10,
+                timeout=60,
                 allow_redirects=False,
             )
             if answer.status_code != 503:

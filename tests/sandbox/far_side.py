@@ -251,7 +251,7 @@ class World:
         headers = {"Authorization": f"Bearer {token or self.portal.lwa_tokens['access_token']}"}
         return await self.client.post(path, json=message, headers=headers)
 
-    async def until(self, ready, seconds: float = 8.0):
+    async def until(self, ready, seconds: float = 40.0):
         """Waits for something that the sandbox does by itself."""
         for _ in range(int(seconds / 0.02)):
             if found := ready():

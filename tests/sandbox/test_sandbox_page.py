@@ -147,7 +147,7 @@ def test_a_change_is_told_to_an_open_page(tmp_path):
         assert stream.content_type == "text/event-stream"
         await stream.content.readuntil(b"\n\n")
         await world.act("clear")
-        told = await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 2)
+        told = await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 20)
         assert told.startswith(b"data: ")
         stream.close()
 

@@ -58,7 +58,7 @@ def ask(port: int, path: str, body: dict | None = None) -> dict:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
     if body is not None:
         request.data, request.headers = json.dumps(body).encode(), {"Content-type": "application/json"}
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -69,7 +69,7 @@ def up(process: subprocess.Popen) -> str:
 
 def end(process: subprocess.Popen, how: int = signal.SIGTERM) -> tuple[int, str]:
     process.send_signal(how)
-    _, told = process.communicate(timeout=10)
+    _, told = process.communicate(timeout=60)
     return process.returncode, told
 
 
@@ -112,7 +112,7 @@ def test_a_page_that_listens_does_not_keep_it_from_ending(start, tmp_path):
     port = free_port()
     process = start(tmp_path, port)
     up(process)
-    stream = urllib.request.urlopen(f"http://127.0.0.1:{port}/changes", timeout=5)
+    stream = urllib.request.urlopen(f"http://127.0.0.1:{port}/changes", timeout=30)
     stream.readline()
     started = time.monotonic()
     assert end(process)[0] == 0

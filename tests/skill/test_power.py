@@ -216,7 +216,7 @@ def test_a_confirmation_and_the_end_of_patience_at_once(
         start = threading.Barrier(2)
 
         def at_once(deed: Callable[[], Any], start: threading.Barrier = start) -> None:
-            start.wait(5)
+            start.wait(30)
             deed()
             connections.close_all()
 

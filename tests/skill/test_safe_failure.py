@@ -90,7 +90,7 @@ def test_a_database_that_hangs(
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(5)
+    held.wait(30)
     started = time.monotonic()
     try:
         expect_our_own_trouble(name, ask(body_of(name, token, machine)))
@@ -155,7 +155,7 @@ def test_a_row_that_somebody_holds(ask: Any, token: str, alice: Any, amazon: Any
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(5)
+    held.wait(30)
     started = time.monotonic()
     try:
         assert error_of(ask(accept_grant(token))) == "ACCEPT_GRANT_FAILED"
@@ -178,7 +178,7 @@ def test_discover_answers_though_its_endpoints_are_held(ask: Any, token: str, li
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(5)
+    held.wait(30)
     try:
         answer = ask(directive("Alexa.Discovery", "Discover", token))
     finally:
