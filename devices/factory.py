@@ -156,7 +156,8 @@ def _check(cursor: Any, faults: _Faults, progress: Callable[[str, int], None], l
         for row in _stream(question):
             faults.add(Fault(*row))
     if faults.count:
-        raise ImportRefused(f"Nothing was imported: {faults.count} faults.")
+        words = "1 fault" if faults.count == 1 else f"{faults.count} faults"
+        raise ImportRefused(f"Nothing was imported: {words}.")
 
 
 def _enter(cursor: Any, progress: Callable[[str, int], None], listed: int) -> int:

@@ -475,6 +475,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "portal.dashboard.glance",
     "SIDEBAR": {"navigation": "portal.console.menu"},
     "STYLES": ["portal.console.style"],
+    "LOGIN": {"form": "portal.sign_in.StaffSignInForm"},
 }
 
 # --- Logs: one JSON object a line, or plain text on a terminal ---------------------------------------------------------------

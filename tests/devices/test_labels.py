@@ -132,3 +132,15 @@ def test_a_trial_address_on_labels_is_pointed_out(settings: Any, tmp_path: Path)
     said = io.StringIO()
     call_command("print_labels", tmp_path / "units.csv", out=tmp_path / "l.svg", stdout=io.StringIO(), stderr=said)
     assert "http://127.0.0.1:8000" in said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, r"^\S+list\.csv: No such file or directory$"), (b"\xff\xfe\x00", "is no text in UTF-8")],
+)
+def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path, content: bytes | None, said: str) -> None:
+    source = tmp_path / "list.csv"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(CommandError, match=said):
+        call_command("print_labels", str(source), out=tmp_path / "labels.svg")

@@ -35,8 +35,10 @@ class Command(BaseCommand):
                 written = [_write(out, number, sheet) for number, sheet in enumerate(sheets(read_labels(lines)), 1)]
         except LabelRefused as refusal:
             raise CommandError(str(refusal)) from refusal
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{source}: {error}") from error
+        except OSError as error:
+            raise CommandError(f"{error.filename or source}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{source} is no text in UTF-8; is it the list?") from error
         names = f"{written[0]} … {written[-1]}" if len(written) > 1 else "".join(map(str, written)) or "nothing"
         self.stdout.write(f"{count} labels: {names}")
 
