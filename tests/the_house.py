@@ -66,7 +66,8 @@ class House:
         return self
 
     def _is_up(self) -> bool:
-        assert self.process.poll() is None and "did not answer within" not in self.said(), self.said()
+        assert self.process.poll() is None, self.said()
+        assert "did not answer within" not in self.said(), self.said()
         return "First: open the sandbox" in self.said()
 
     def said(self) -> str:
