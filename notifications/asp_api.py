@@ -138,6 +138,18 @@ def endpoint_by_serial(serial_number: str) -> Any:
     return call("GET", url, query={"serialNumber.value.text": serial_number, "expand": "all"}).document
 
 
+def unit_id(name: str) -> str:
+    """The API's own ID of a unit, whichever of its IDs is given; "" when there is no such unit."""
+    try:
+        document = call("GET", f"{settings.ASP_API_URL}/v2/units/{_part(name)}").document
+    except AspError as problem:
+        if problem.status != 404:
+            raise
+        return ""
+    found = document.get("id") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 def associate(endpoint_id: str, unit_id: str) -> Any:
     """Put the device into the unit, and nowhere else; the answer, which may hold a new endpoint ID."""
     url = f"{settings.ASP_API_URL}/v2/endpoints/{_part(endpoint_id)}/associatedUnits"

@@ -19,6 +19,7 @@ from notifications.operations import Kind, State
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=2)  # longer than the calls of one operation together
+SET_UP_LOOK = timedelta(hours=1)  # between two questions whether a planned device is there
 EVENT_WAIT = timedelta(minutes=15)  # then we ask whether the role is there: events can be lost
 LONGEST_PAUSE = 3600.0  # seconds
 
@@ -50,12 +51,17 @@ def _claim() -> PropertyOperation | None:
 
 
 def _associate(row: PropertyOperation) -> None:
-    found = _look(row)
+    found = _known(row)
+    if row.set_up_at is None:
+        _take_as_set_up(row, found)
+        return
+    if found is None:
+        raise AspError("Amazon knows no such device: was it set up with another account, or deregistered?", 404)
     if not row.identified:
         operations.identify(row, asp.serial_in(found))
         _give_back(row)  # with what is planned for this serial number it is due again, when its unit is ready
         return
-    if row.unit_id in asp.units_in(found):
+    if _is_one_of(row.unit_id, asp.units_in(found)):
         operations.serve(row, asp.endpoint_in(found), "It was in its unit already.")
         return
     answer = asp_api.associate(asp.endpoint_in(found) or row.endpoint_id, row.unit_id)
@@ -63,15 +69,29 @@ def _associate(row: PropertyOperation) -> None:
     operations.serve(row, asp.endpoint_in(answer), "Amazon put it into its unit.")
 
 
-def _look(row: PropertyOperation) -> object:
-    """The device as Amazon knows it; by its serial number where we died before we noted the endpoint ID that it got."""
+def _take_as_set_up(row: PropertyOperation, found: object) -> None:
+    """No set-up was told, but events can be lost: a device that Amazon knows is set up."""
+    if found and operations.find(row, asp.endpoint_in(found), asp.serial_in(found)):
+        _give_back(row)
+    else:
+        _settle(row, due_at=Now() + SET_UP_LOOK, attempts=0)
+
+
+def _known(row: PropertyOperation) -> object:
+    """The device as Amazon knows it, or None; by its serial number where we have no endpoint ID, or died before we noted a new one."""
     try:
-        return asp_api.endpoint(row.endpoint_id)
+        if row.endpoint_id:
+            return asp_api.endpoint(row.endpoint_id)
     except AspError as problem:
-        found = asp_api.endpoint_by_serial(row.serial_number) if problem.status == 404 and row.serial_number else None
-        if not asp.endpoint_in(found):
+        if problem.status != 404:
             raise
-        return found
+    found = asp_api.endpoint_by_serial(row.serial_number) if row.serial_number else None
+    return found if asp.endpoint_in(found) else None
+
+
+def _is_one_of(unit_id: str, units: set[str]) -> bool:
+    """Amazon's console and API call a unit by different IDs: where the text is another, the API is asked for its own."""
+    return unit_id in units or (bool(units) and asp_api.unit_id(unit_id) in units)
 
 
 def _role(row: PropertyOperation) -> None:

@@ -16,6 +16,7 @@ from notifications.models import EndpointAlias, PropertyEvent, PropertyOperation
 
 State, Kind = PropertyOperation.State, PropertyOperation.Kind
 UNIT_READY = timedelta(seconds=60)  # Amazon says so within 10; events can be lost, so then we just try
+SET_UP_WAIT = timedelta(minutes=15)  # then we ask whether a planned device is there: events can be lost
 CLOCKS = timedelta(seconds=60)  # by so much theirs and ours may differ
 NO_UNIT = "It is set up; no unit is planned for it."
 NO_SET_UP = "Planned; it waits for its set-up."
@@ -128,7 +129,7 @@ def _row_of(**name: str) -> PropertyOperation:
 
 def _arm(row: PropertyOperation) -> None:
     """Derive a device's row from its plan and all its set-ups: it is due when it has both, and was not served since."""
-    newest = _set_up_at(row.endpoint_id)
+    newest = _set_up_at(row)
     if row.state == State.FAILED and newest == row.set_up_at:
         return  # a repetition is no reason to ask again
     row.set_up_at = newest
@@ -139,26 +140,41 @@ def _arm(row: PropertyOperation) -> None:
         if before != State.QUEUED or row.due_at is None:
             row.due_at = _turn(row.unit_id)
     elif row.state != State.DONE or not row.served_at:
-        row.state, row.due_at = State.WAITING, None
-        row.reason = NO_UNIT if row.set_up_at else NO_SET_UP
+        row.state, row.reason = State.WAITING, NO_UNIT if row.set_up_at else NO_SET_UP
+        row.due_at = Now() + SET_UP_WAIT if row.unit_id and not row.set_up_at else None
     row.version += 1
     row.save(update_fields=_ARMED)
 
 
-def _set_up_at(endpoint_id: str) -> datetime | None:
-    """The newest set-up of a device under any of its names."""
-    if not endpoint_id:
+def _set_up_at(row: PropertyOperation) -> datetime | None:
+    """The newest set-up of a device under any of its names, told or found out by asking."""
+    if not row.endpoint_id:
         return None
-    names = [endpoint_id, *EndpointAlias.objects.filter(endpoint_id=endpoint_id).values_list("alias", flat=True)]
-    told = PropertyEvent.objects.filter(kind=asp.SETUP, contradicted=False, endpoint_id__in=names)
-    found: datetime | None = told.aggregate(newest=Max("happened_at"))["newest"]
-    return found
+    aliases = EndpointAlias.objects.filter(endpoint_id=row.endpoint_id).values_list("alias", flat=True)
+    told = PropertyEvent.objects.filter(
+        kind=asp.SETUP, contradicted=False, endpoint_id__in=[row.endpoint_id, *aliases]
+    ).aggregate(newest=Max("happened_at"))["newest"]
+    return max(filter(None, (told, row.found_at)), default=None)
 
 
 def _turn(unit_id: str) -> object:
     """Now for a unit that Amazon said is ready, else a little later: events can be lost."""
     ready = PropertyEvent.objects.filter(kind=asp.ACTIVATION, contradicted=False, unit_id=unit_id)
     return Now() if not unit_id or ready.exists() else Now() + UNIT_READY
+
+
+def find(row: PropertyOperation, endpoint_id: str, serial_number: str) -> bool:
+    """Amazon knows a planned device of which no set-up was told; False when one was told meanwhile. Twice changes nothing."""
+    with transaction.atomic():
+        _alone()
+        others = PropertyOperation.objects.filter(~Q(pk=row.pk), kind=Kind.ASSOCIATE)
+        if others.filter(endpoint_id=_canonical(endpoint_id)).exists():
+            return False  # its turn comes, and then it finds this plan
+        waiting = PropertyOperation.objects.filter(pk=row.pk, set_up_at=None).exclude(unit_id="")
+        found = waiting.update(endpoint_id=endpoint_id, found_at=Now())
+        if found:
+            identify(row, serial_number or row.serial_number)
+        return bool(found)
 
 
 def identify(row: PropertyOperation, serial_number: str) -> None:

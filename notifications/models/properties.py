@@ -68,6 +68,12 @@ class PropertyOperation(models.Model):
     set_up_at = models.DateTimeField(
         "set up", null=True, editable=False, help_text="The newest set-up, by Amazon's time."
     )
+    found_at = models.DateTimeField(
+        "found",
+        null=True,
+        editable=False,
+        help_text="Amazon knew the device though no set-up was told: as good as one.",
+    )
     served_at = models.DateTimeField(
         null=True, editable=False, help_text="The set-up after which it was put into its unit."
     )

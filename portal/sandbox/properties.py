@@ -58,6 +58,7 @@ def routes() -> list[tuple[str, str, Handler]]:
         ("GET", "/v2/endpoints", _by_serial),
         ("GET", "/v2/endpoints/{id}", _endpoint),
         ("PUT", "/v2/endpoints/{id}/associatedUnits", _associate),
+        ("GET", "/v2/units/{id}", _unit),
         ("GET", "/v1/roles/assignments", _assignments),
         ("POST", "/v1/roles/{role}/assignments", _assign),
         ("DELETE", "/v1/roles/{role}/assignments", _revoke),
@@ -220,12 +221,26 @@ def _associate(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, J
     """The endpoint gets a new ID, as Amazon says that it may; the old one is unknown from then on."""
     found = _found_endpoint(request, amazon)
     units = [unit.get("id") for unit in body if isinstance(unit, dict)] if isinstance(body, list) else []
-    if len(units) != 1 or units[0] not in [*hotel(amazon)["units"], "~caller.defaultUnitId"]:
+    unit = units[0] if units == ["~caller.defaultUnitId"] else _named_unit(amazon, units[0]) if len(units) == 1 else ""
+    if not unit:
         raise _Refusal(400, "The body must be a list of exactly one unit that exists and is active.")
     del hotel(amazon)["endpoints"][found["id"]]
-    found |= {"unit": units[0], "id": f"amzn1.alexa.endpoint.{uuid.uuid4()}", "associations": found["associations"] + 1}
+    found |= {"unit": unit, "id": f"amzn1.alexa.endpoint.{uuid.uuid4()}", "associations": found["associations"] + 1}
     hotel(amazon)["endpoints"][found["id"]] = found
-    return 200, {"id": found["id"], "associatedUnits": [{"id": units[0]}]}
+    return 200, {"id": found["id"], "associatedUnits": [{"id": unit}]}
+
+
+def _unit(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:
+    unit = _named_unit(amazon, request.match_info["id"])
+    if not unit:
+        raise _Refusal(404, "There is no such unit.")
+    return 200, {"id": unit}
+
+
+def _named_unit(amazon: Amazon, name: object) -> str:
+    """The API's ID of a unit that the console calls by another; "" when there is none."""
+    known = hotel(amazon)["units"]
+    return next((unit for unit in known if name in (unit, unit.replace(".did.", ".console."))), "")
 
 
 def _assignments(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:

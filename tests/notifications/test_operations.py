@@ -184,6 +184,47 @@ def test_a_device_that_is_in_its_room_is_not_put_there_again(hotel: Hotel) -> No
 
 
 @pytest.mark.django_db
+def test_nor_is_it_when_the_plan_has_the_consoles_name_of_the_room(hotel: Hotel) -> None:
+    operations.plan(ECHO, ROOM.replace(".did.", ".console."))
+    hotel.device["unit"] = ROOM
+    apply(set_up())
+    work()
+    work()
+    assert (the_row().reason, hotel.asked("PUT")) == ("It was in its unit already.", 0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", [ECHO, SERIAL])
+def test_a_set_up_that_was_never_told_is_found_by_asking(name: str, hotel: Hotel) -> None:
+    operations.plan(name, ROOM)
+    assert (tasks.operate(), the_row().state) == (0, "waiting"), "the event has a quarter of an hour"
+    work()
+    work()
+    assert (the_row().state, the_row().serial_number, hotel.device["unit"]) == ("done", SERIAL, ROOM)
+    apply(set_up())
+    work()
+    assert (the_row().state, hotel.device["associations"]) == ("done", 1), "the event was late: it is the same set-up"
+    hotel.device["unit"] = ""
+    apply(set_up("again", "2030-01-01T09:00:00Z"))
+    work()
+    assert (the_row().state, hotel.device["associations"]) == ("done", 2)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["amzn1.alexa.endpoint.UNSEEN", "ECHO-9999"])
+def test_a_device_that_amazon_does_not_know_goes_on_waiting_without_an_alarm(name: str, hotel: Hotel) -> None:
+    operations.plan(name, ROOM)
+    for _ in range(6):
+        work()
+    row = the_row()
+    assert (row.state, row.reason, row.attempts) == ("waiting", operations.NO_SET_UP, 0)
+    assert row.due_at > timezone.now() + timedelta(minutes=50)
+    assert health.refused_operations() == []
+    assert operations.withdraw(row)
+    assert tasks.operate() == 0
+
+
+@pytest.mark.django_db
 def test_a_refusal_is_an_alarm_and_is_asked_again_by_staff(hotel: Hotel) -> None:
     hotel.begin_anew(units=())
     operations.plan(ECHO, ROOM)
