@@ -33,6 +33,7 @@ OF_A_CUSTOMER = 30  # a day
 CURRENT = timedelta(days=1)  # how long an attempt waits for Alexa's next step
 STRANGERS_KEPT, KEPT = timedelta(days=2), timedelta(days=90)
 CODE_LIVES = timedelta(minutes=5)
+_KEY = re.compile(r"[0-9a-f]{64}")
 _TOKEN = re.compile(r"Atz\w\|\S+")
 P, R = ParamSpec("P"), TypeVar("R")
 
@@ -83,7 +84,8 @@ def keep(attempt: LinkingAttempt | None, query: str) -> bool:
 
 def kept(key: str) -> str:
     """The query that waits under this key; empty if there is none. The key is a hash of Alexa's state: nobody guesses it."""
-    return LinkingAttempt.objects.filter(key=key).values_list("asked", flat=True).first() or ""
+    found = LinkingAttempt.objects.filter(key=key) if _KEY.fullmatch(key) else LinkingAttempt.objects.none()
+    return found.values_list("asked", flat=True).first() or ""
 
 
 @_never_in_the_way

@@ -70,7 +70,7 @@ def level_key(instance: str) -> str:
 
 
 class Owned(NamedTuple):
-    """A customer's device, read for its description."""
+    """A customer's device, read for its description; it begins as a Unit does."""
 
     pk: int
     endpoint_id: str

@@ -55,12 +55,13 @@ def customer_id(token: str) -> int:
     return int(user_id)
 
 
-_CUSTOMER = """
+_CUSTOMER = f"""
 SELECT t.user_id, u.is_active, t.scope, t.expires, f.revoked
-FROM oauth2_provider_accesstoken AS t JOIN portal_user AS u ON u.id = t.user_id
-LEFT JOIN skill_renewal AS r ON r.access_token_id = t.id LEFT JOIN oauth2_provider_refreshtoken AS f ON f.id = r.refresh_token_id
+FROM {AccessToken._meta.db_table} AS t JOIN {get_user_model()._meta.db_table} AS u ON u.id = t.user_id
+LEFT JOIN {Renewal._meta.db_table} AS r ON r.access_token_id = t.id
+LEFT JOIN {RefreshToken._meta.db_table} AS f ON f.id = r.refresh_token_id
 WHERE t.token_checksum = %(checksum)s
-"""
+"""  # noqa: S608  (names of tables)
 
 
 def _access_token(token: str) -> AccessToken | None:

@@ -128,9 +128,10 @@ def test_a_long_request_that_cannot_be_kept_is_refused_in_words(client: Any, ale
     assert "Too many begin to link from where you are" in page_of(answer).text
 
 
-def test_a_key_of_nothing_is_an_incomplete_request(client: Any, alexa: Any, alice: Any) -> None:  # noqa: F811
+@pytest.mark.parametrize("key", ["0" * 64, "%00", "x" * 5000])
+def test_a_key_of_nothing_is_an_incomplete_request(client: Any, alexa: Any, alice: Any, key: str) -> None:  # noqa: F811
     client.force_login(alice)
-    answer = client.get("/o/authorize/?attempt=" + "0" * 64)
+    answer = client.get(f"/o/authorize/?attempt={key}")
     assert answer.status_code == 400
     assert "Linking is not possible" in page_of(answer).text
 

@@ -211,6 +211,20 @@ def test_whoever_is_not_the_courier_is_refused(client: Any, secret: str) -> None
     assert client.get("/skill/directive").status_code == 405
 
 
+def test_a_portal_without_the_door_before_its_middleware_answers_the_same(
+    ask: Any, token: str, machine: Any, settings: Any, client: Any
+) -> None:
+    body = report_state(token, str(machine.ownership))
+    first = ask(body)
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != "skill.views.Door"]
+    client.handler.load_middleware()
+    second = ask(body)
+    for answer in (first, second):
+        answer["event"]["header"].pop("messageId")
+        answer["context"] = [item | {"timeOfSample": ""} for item in answer["context"]["properties"]]
+    assert first == second
+
+
 @pytest.mark.parametrize("name", ["Discover", "ReportState", "AcceptGrant"])
 def test_our_own_trouble_never_says_that_a_credential_is_bad(ask: Any, token: str, machine: Any, name: str) -> None:
     def broken(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
