@@ -25,7 +25,14 @@ class ReadOnly:
 
 
 class Valued:
-    """A row with a slot and a value."""
+    """A row with a slot and a value, of many millions."""
+
+    list_select_related = ["device", "slot"]
+    search_fields = ["device__serial_number__exact"]
+    search_help_text = "The whole serial number"
+    ordering = ["-id"]
+    paginator = EstimatedPaginator
+    show_full_result_count = False
 
     @admin.display(description="Value", ordering="value")
     def shown_value(self, row: Inventory | Reading) -> str:
@@ -37,20 +44,8 @@ class Valued:
 @admin.register(Inventory)
 class InventoryAdmin(Valued, ReadOnly, ModelAdmin):
     list_display = ["device", "slot", "shown_value", "measured_at", "heard_at", "epoch", "sequence"]
-    list_select_related = ["device", "slot"]
-    search_fields = ["device__serial_number__exact"]
-    search_help_text = "The whole serial number"
-    ordering = ["-id"]
-    paginator = EstimatedPaginator
-    show_full_result_count = False
 
 
 @admin.register(Reading)
 class ReadingAdmin(Valued, ReadOnly, ModelAdmin):
     list_display = ["device", "slot", "epoch", "sequence", "shown_value", "measured_at", "heard_at"]
-    list_select_related = ["device", "slot"]
-    search_fields = ["device__serial_number__exact"]
-    search_help_text = "The whole serial number"
-    ordering = ["-id"]
-    paginator = EstimatedPaginator
-    show_full_result_count = False

@@ -1,41 +1,22 @@
 """Two people publish at once, a reading comes in between, two sweeps meet: on a real PostgreSQL."""
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from devices import catalogue, registry
 from devices.catalogue import PublishRefused, SlotDescription, publishing
 from devices.inventory import Measurement, record_reading
 from devices.models import Device, DeviceModel, Revision, Slot
 from devices.signals import endpoint_changed
+from tests.devices.together import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-
-
-def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
-    """Run all jobs in threads that start together; their results in order."""
-    gate = threading.Barrier(len(jobs))
-
-    def start(job: Callable[[], Any]) -> Any:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '10s'")  # a wait for ever is a failure, not a hanging test
-            gate.wait(timeout=20)
-            return job()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(start, jobs))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from devices import presence, registry
 from devices.inventory import Measurement, record_reading
 from devices.models import Device, Inventory, Reading
 from devices.signals import InventoryChange, endpoint_changed, inventory_changed
+from tests.devices.together import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -22,23 +23,6 @@ THREADS = 8
 
 def beans(sequence: int, value: str = "50", slot: str = "beans") -> Measurement:
     return Measurement(slot, sequence, Decimal(value), NOW)
-
-
-def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
-    """Run all jobs in threads that start together; their results in order."""
-    gate = threading.Barrier(len(jobs))
-
-    def start(job: Callable[[], Any]) -> Any:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = '10s'")  # a wait for ever is a failure, not a hanging test
-            gate.wait(timeout=20)
-            return job()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        return list(pool.map(start, jobs))
 
 
 @pytest.fixture

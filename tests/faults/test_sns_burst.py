@@ -77,7 +77,7 @@ class Portal:
         process = subprocess.Popen(
             [sys.executable, *command.split(), "portal.wsgi:application"], env=self.environment, cwd=ROOT
         )
-        until(self.is_there, 30, "the portal answers")
+        until(self.is_there, 120, "the portal answers")
         return process
 
     def is_there(self) -> bool:
@@ -108,7 +108,7 @@ def portal(amazon: Amazon) -> Iterator[Portal]:
             yield made
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
             embedded.remove(folder)
 
 
