@@ -168,7 +168,7 @@ def _initialise(cluster: Path) -> None:
 def _options(data_dir: Path, fast: bool) -> str:
     chosen = ["listen_addresses=''", f"unix_socket_directories='{socket_dir(data_dir)}'", "max_connections=200"]
     if fast:
-        chosen += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+        chosen += ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "jit=off"]
     return " ".join(f"-c {option}" for option in [*chosen, "shared_buffers=128MB"])
 
 

@@ -1,6 +1,7 @@
 """What every test may ask for, and what only makes tests quicker: plain static files, cheap password hashes, migrations
 run once, and after a test with transactions only tables that hold something are emptied."""
 
+import functools
 import json
 import os
 import subprocess
@@ -30,14 +31,21 @@ def _empty_the_tables(_: object) -> None:
     """What Django's flush does, at a tenth of its price: it truncates every table and writes all permissions anew."""
     from django.db import connection
 
-    keep = {"django_migrations", "django_content_type", "auth_permission"}
-    tables = sorted(set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - keep)
+    tables = _tables()
     asked = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in tables)
     with connection.cursor() as cursor:
         cursor.execute(asked)
         if full := [table for (table,) in cursor.fetchall()]:
             deletes = "; ".join(f"DELETE FROM {table}" for table in full)
             cursor.execute(f"SET session_replication_role = replica; {deletes}; SET session_replication_role = origin")
+
+
+@functools.cache
+def _tables() -> list[str]:
+    from django.db import connection
+
+    keep = {"django_migrations", "django_content_type", "auth_permission"}
+    return sorted(set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - keep)
 
 
 @pytest.fixture(autouse=True)
