@@ -1,4 +1,4 @@
-"""/metrics in Prometheus's text format (version 0.0.4), of what skill/figures.py counts.
+"""/metrics in Prometheus's text format (version 0.0.4), of what skill/figures.py counts, and the open alarms.
 
 Who may: whoever sends METRICS_TOKEN as a bearer token. Without that setting the page is closed, but for this machine under EMBEDDED.
 """
@@ -12,8 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
+from portal.models import Alarm
 from skill import counts
 from skill.figures import Figures, figures
+from skill.models import REGIONS
 
 Sample = tuple[dict[str, str], float]
 LOCAL = ("127.0.0.1", "::1")
@@ -25,7 +27,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not _may(request):
         return HttpResponse("Send METRICS_TOKEN as a bearer token.\n", status=403, content_type="text/plain")
     try:
-        text = "".join(_lines(figures()))
+        text = "".join([*_lines(figures()), *_alarms()])
     except DatabaseError:
         return HttpResponse("The database does not answer.\n", status=503, content_type="text/plain")
     return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
@@ -42,21 +44,68 @@ def _lines(now: Figures) -> Iterator[str]:
     yield from _metric(
         "alexa_levels", "gauge", "Level sensors that Amazon is owed a report a day of.", [({}, now.levels)]
     )
-    yield from _metric("alexa_levels_behind", "gauge", "… that were not reported within 24 hours.", [({}, now.behind)])
+    yield from _metric(
+        "alexa_levels_behind",
+        "gauge",
+        "Those of alexa_levels that were not reported within 24 hours.",
+        [({}, now.behind)],
+    )
     if now.coverage is not None:
-        yield from _metric("alexa_coverage_ratio", "gauge", "Share of them that were.", [({}, now.coverage)])
+        yield from _metric(
+            "alexa_coverage_ratio",
+            "gauge",
+            "Share of alexa_levels that were reported within 24 hours.",
+            [({}, now.coverage)],
+        )
     yield from _metric(
-        "alexa_missed_24h", "gauge", "Days noted as missed in the last 24 hours.", _by("reason", now.missed)
+        "alexa_missed_24h",
+        "gauge",
+        "Reports of level sensors that fell due within the last 24 hours and did not come in time.",
+        _by("reason", now.missed),
     )
     yield from _metric(
-        "alexa_overdue_seconds", "gauge", "How long the oldest due endpoint has waited.", _by("region", now.overdue)
+        "alexa_overdue_seconds",
+        "gauge",
+        "Seconds that the oldest due endpoint has waited.",
+        _by("region", {region: now.overdue.get(region, 0.0) for region, _ in REGIONS}),
     )
-    yield from _metric("alexa_backlog", "gauge", "What is due, by kind.", _by2("region", "kind", now.backlog))
-    yield from _metric("alexa_parked_events", "gauge", "Events that wait for a person.", [({}, now.parked)])
-    yield from _metric("alexa_answers_total", "counter", "Amazon's answers by code.", _by2("door", "code", now.ever))
-    yield from _metric("alexa_breaker_open", "gauge", "1: nothing is sent for now.", _by("door", now.paused))
-    yield from _metric("alexa_rate_limit", "gauge", "Requests per second allowed.", _by("door", now.rate))
-    yield from _metric("alexa_wire_seconds", "histogram", "Time to the gateway's answer.", _histogram(now), parts=True)
+    yield from _metric(
+        "alexa_backlog",
+        "gauge",
+        "Endpoints with something due now, by kind of what is due.",
+        _by2("region", "kind", now.backlog),
+    )
+    yield from _metric(
+        "alexa_parked_events", "gauge", "Events that Amazon refused and that wait for a person.", [({}, now.parked)]
+    )
+    yield from _metric(
+        "alexa_answers_total", "counter", "Answers of Amazon's doors, by code.", _by2("door", "code", now.ever)
+    )
+    yield from _metric(
+        "alexa_breaker_open",
+        "gauge",
+        "1 while nothing is sent to this door, because it failed too often.",
+        _by("door", now.paused),
+    )
+    yield from _metric(
+        "alexa_rate_limit",
+        "gauge",
+        "Requests per second that all processes together allow themselves.",
+        _by("door", now.rate),
+    )
+    yield from _metric(
+        "alexa_wire_seconds",
+        "histogram",
+        "Seconds from a request to the event gateway's answer.",
+        _histogram(now),
+        parts=True,
+    )
+
+
+def _alarms() -> Iterator[str]:
+    opened = Alarm.objects.filter(closed_at=None).values_list("condition", flat=True)
+    samples: list[Sample] = [({"condition": name}, 1) for name in sorted(opened)]
+    yield from _metric("portal_alarms_open", "gauge", "1 for each condition that is an open alarm now.", samples)
 
 
 def _metric(name: str, kind: str, words: str, samples: Iterable[Sample], parts: bool = False) -> Iterator[str]:

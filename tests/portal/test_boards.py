@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
+from portal.models import Alarm
 from skill import counts, misses, outbox
 from skill.models import AlexaGrant, Endpoint, Event, Gateway, Miss
 
@@ -188,6 +189,23 @@ class TestMetrics:
             assert line in lines
         assert all(re.fullmatch(r"# (HELP|TYPE) .+|[a-z_0-9]+(\{.*\})? [-+0-9.e]+", line) for line in lines)
 
+    def test_every_metric_is_explained_once_and_named_as_prometheus_names(
+        self, client: Any, settings: Any, missed: Miss, refused: Event
+    ) -> None:
+        settings.METRICS_TOKEN = "t"
+        Alarm.objects.create(condition="parked", title="Events that Alexa refused")
+        counts.add([("NA", "answer", "ACCEPTED", 7), ("NA", "seconds", "0.1", 5)])
+        text = client.get("/metrics", headers={"Authorization": "Bearer t"}).content.decode()
+        types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+        helps = re.findall(r"^# HELP (\S+) ([A-Z1].+\.)$", text, re.MULTILINE)
+        assert [name for name, _ in helps] == list(types)
+        assert all((kind == "counter") == name.endswith("_total") for name, kind in types.items())
+        ends = r"(_bucket|_count)?"
+        told = {re.sub(f"{ends}$", "", name) for name in re.findall(r"^([a-z]\w+)[{ ]", text, re.MULTILINE)}
+        assert told - {"alexa_answers_total"} <= set(types)
+        assert 'portal_alarms_open{condition="parked"} 1' in text
+        assert [f'alexa_overdue_seconds{{region="{region}"}}' in text for region in ("NA", "EU", "FE")] == [True] * 3
+
     @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic let-me-see"}])
     def test_strangers_are_refused(self, client: Any, settings: Any, header: dict[str, str]) -> None:
         settings.METRICS_TOKEN = "let-me-see"
@@ -207,5 +225,5 @@ class TestMetrics:
     ) -> None:
         settings.METRICS_TOKEN = "t"
         client.get("/metrics", headers={"Authorization": "Bearer t"})
-        with django_assert_num_queries(1):  # the cache
+        with django_assert_num_queries(2):  # the cache, and the open alarms
             client.get("/metrics", headers={"Authorization": "Bearer t"})
