@@ -1,15 +1,13 @@
-"""Units as CSV, for a spreadsheet: what the list shows and a little more, never a key, a claim code or a hash of one."""
+"""Rows as CSV, for a spreadsheet. Of units: what the list shows and a little more, never a key, a claim code or a hash of one."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 
-from devices.models import Device
-
-COLUMNS = {
+UNITS = {
     "serial": "serial_number",
     "model": "device_model__model_id",
     "owner": "owner__email",
@@ -32,18 +30,21 @@ class _Line:
         return line
 
 
-def as_csv(units: QuerySet[Device]) -> StreamingHttpResponse:
-    """All of them as a download, some at a time: neither our memory nor one statement grows with their number."""
-    answer = StreamingHttpResponse(_lines(units), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = 'attachment; filename="units.csv"'
+def as_csv(rows: QuerySet[Any], columns: Mapping[str, str], name: str) -> StreamingHttpResponse:
+    """All of them as a download, some at a time: neither our memory nor one statement grows with their number.
+
+    `columns`: the heading and where its value is found.
+    """
+    answer = StreamingHttpResponse(_lines(rows, columns), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return answer
 
 
-def _lines(units: QuerySet[Device]) -> Iterator[str]:
+def _lines(chosen: QuerySet[Any], columns: Mapping[str, str]) -> Iterator[str]:
     writer = csv.writer(_Line())
-    yield writer.writerow(COLUMNS)
+    yield writer.writerow(columns)
     after = 0
-    while rows := list(units.filter(pk__gt=after).order_by("pk").values_list("pk", *COLUMNS.values())[:AT_ONCE]):
+    while rows := list(chosen.filter(pk__gt=after).order_by("pk").values_list("pk", *columns.values())[:AT_ONCE]):
         after = rows[-1][0]
         yield "".join(writer.writerow([_plain(value) for value in row[1:]]) for row in rows)
 

@@ -20,7 +20,7 @@ from unfold.decorators import action as one_action
 from unfold.decorators import display
 
 from devices import registry
-from devices.admin.export import as_csv
+from devices.admin.export import UNITS, as_csv
 from devices.admin.readings import ReadOnly, Valued
 from devices.admin.unit_forms import DeviceForm, ImportForm, ReasonForm
 from devices.models import ClaimAttempt, Device, Inventory
@@ -159,7 +159,7 @@ class DeviceAdmin(ModelAdmin):
     @admin.action(description="Export as CSV", permissions=["view"])
     def export(self, request: HttpRequest, queryset: QuerySet[Device]) -> StreamingHttpResponse:
         log.info("staff %s exports units as CSV", request.user.pk)
-        return as_csv(queryset)
+        return as_csv(queryset, UNITS, "units")
 
     @one_action(description="Import a factory's list", url_path="import", permissions=["import"])
     def import_list(self, request: HttpRequest) -> HttpResponse:

@@ -1,22 +1,39 @@
 """What Dash said and what it adds up to, in the admin: notifications, orders, registrations. All read-only."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.postgres.aggregates import StringAgg
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
+from devices.admin.export import as_csv
 from notifications import drs, ledger
 from notifications.admin.reading import STATE_COLOURS, ReadOnly, pretty
 from notifications.models import DrsRegistration, Notification, Order, OrderItem, SlotSubscription
 from notifications.timeline import timeline
+
+log = logging.getLogger(__name__)
+
+EXPORTED = {
+    "order": "instance_id",
+    "state": "state",
+    "serial": "serial_number",
+    "model": "model_id",
+    "slot": "slot_name",
+    "asins": "asins",
+    "placed_at": "placed_at",
+    "estimated_delivery": "estimated_delivery",
+    "last_heard_of": "last_at",
+}
 
 
 class Derived(ReadOnly):
@@ -139,7 +156,13 @@ class OrderAdmin(Derived, ModelAdmin):
         ("As Amazon names it", {"fields": ["serial_number", "model_id", "slot_name"]}),
     ]
     readonly_fields = ["said_state", "customer", "shown_story"]
-    actions = ["derive_again"]
+    actions = ["derive_again", "export"]
+
+    @admin.action(description="Export as CSV", permissions=["view"])
+    def export(self, request: HttpRequest, queryset: QuerySet[Order]) -> StreamingHttpResponse:
+        log.info("staff %s exports orders as CSV", request.user.pk)
+        asins = StringAgg("items__asin", delimiter=" ", order_by="items__place")
+        return as_csv(queryset.annotate(asins=asins), EXPORTED, "orders")
 
     @display(description="State", label=STATE_COLOURS, ordering="state")
     def shown_state(self, order: Order) -> tuple[str, str]:

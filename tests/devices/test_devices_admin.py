@@ -207,5 +207,5 @@ def test_an_export_asks_in_pieces(machine: Device, crema: DeviceModel, monkeypat
     monkeypatch.setattr(export, "AT_ONCE", 2)
     for number in range(2, 6):
         registry.register(f"CRM20-000{number}", crema)
-    text = b"".join(export.as_csv(Device.objects.all())).decode()
+    text = b"".join(export.as_csv(Device.objects.all(), export.UNITS, "units")).decode()
     assert [line.split(",")[0] for line in text.splitlines()] == ["serial", *(f"CRM20-000{n}" for n in range(1, 6))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from typing import Any
 
@@ -19,7 +21,7 @@ from notifications import asp_api
 from notifications.models import DrsRegistration, PropertyEvent, PropertyOperation, SlotSubscription, Topic
 from portal.models import Alarm
 from skill.models import AnswerCount, Application
-from tests.portal.household import reported
+from tests.portal.household import ordered, reported
 
 UNIT = "/admin/devices/device/"
 
@@ -202,3 +204,14 @@ def test_the_answer_is_filtered_by_those_that_came(desk: Any) -> None:
     for name in ("endpoint", "event", "miss"):
         assert "INVALID_REQUEST_EXCEPTION" in desk.get(f"/admin/skill/{name}/").content.decode()
         assert desk.get(f"/admin/skill/{name}/?answer=INVALID_REQUEST_EXCEPTION").status_code == 200
+
+
+def test_orders_are_exported_as_they_are_chosen(desk: Any, machine: Any) -> None:
+    chosen, other = ordered(machine), ordered(machine)
+    chosen.items.create(place=1, asin="=B00SECOND", quantity=1, unit="count")
+    form = {"action": "export", "_selected_action": [chosen.pk]}
+    answer = desk.post("/admin/notifications/order/", form)
+    assert answer["Content-Disposition"] == 'attachment; filename="orders.csv"'
+    (row,) = csv.DictReader(io.StringIO(answer.getvalue().decode()))
+    assert (row["order"], row["asins"], row["state"]) == (chosen.instance_id, "B00BEANS01 =B00SECOND", "PLACED")
+    assert other.instance_id not in answer.getvalue().decode()

@@ -479,3 +479,14 @@ def test_a_client_that_exists_gets_the_addresses_that_it_lacks_and_keeps_its_sec
     assert "is shown this once" in printed
     assert renewed.client_secret != mended.client_secret
     assert (renewed.redirect_uris, renewed.pkce_required) == (mended.redirect_uris, False)
+
+
+def test_two_clients_for_one_return_address_are_warned_of(db: None, capsys: Any) -> None:
+    from django.core.management import call_command
+
+    call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-live")
+    assert "goes by" not in capsys.readouterr().err
+    call_command("create_alexa_client", "--vendor-id", "M1VENDOR", "--client-id", "alexa-trial")
+    said = capsys.readouterr().err
+    assert "alexa-live has your return address, too" in said
+    assert "goes by alexa-trial" in said

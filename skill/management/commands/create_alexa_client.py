@@ -50,6 +50,21 @@ class Command(BaseCommand):
         client.full_clean(exclude=["user"])
         client.save()
         self.stdout.write(_console(client, secret))
+        _warn_of_two(self, client)
+
+
+def _warn_of_two(command: BaseCommand, client: Application) -> None:
+    """Linking from our own pages makes its codes for one client only."""
+    others = [
+        other
+        for other in Application.objects.exclude(pk=client.pk)
+        if enablement.return_address() in other.redirect_uris.split()
+    ]
+    used = oauth.alexa_client(enablement.return_address())
+    if others and used:
+        names = ", ".join(other.client_id for other in others)
+        words = f"{names} has your return address, too. Linking from your own pages goes by {used.client_id}: take it from the others."
+        command.stderr.write(command.style.WARNING(words))
 
 
 def _console(client: Application, secret: str) -> str:
