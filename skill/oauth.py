@@ -46,7 +46,7 @@ def customer(token: str) -> AbstractBaseUser:
 
 def customer_id(token: str) -> int:
     """The same customer's id. One query: this comes with every directive."""
-    rows = select(_CUSTOMER, {"checksum": _checksum(token)})
+    rows = select(_CUSTOMER, {"checksum": hashlib.sha256(token.encode()).hexdigest()})
     user_id, is_active, scope, expires, revoked = rows[0] if rows else (None, False, "", None, None)
     if not is_active or "alexa" not in scope.split() or revoked is not None:
         raise InvalidCredential("The access token is not known here.")
@@ -64,14 +64,9 @@ WHERE t.token_checksum = %(checksum)s
 """  # noqa: S608  (names of tables)
 
 
-def _checksum(token: str) -> str:
-    """As the library stores it; of any text, for a directive may hold what no token is."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _access_token(token: str) -> AccessToken | None:
     tokens = AccessToken.objects.select_related("renewal__refresh_token")
-    return tokens.filter(token_checksum=_checksum(token)).first()
+    return tokens.filter(token_checksum=hashlib.sha256(token.encode()).hexdigest()).first()
 
 
 def alexa_client(redirect_uri: str) -> Application | None:
@@ -207,7 +202,7 @@ class Validator(OAuth2Validator):
 
     def revoke_token(self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any) -> None:
         """Also by an access token that came from a renewal."""
-        checksum = _checksum(token)
+        checksum = hashlib.sha256(token.encode()).hexdigest()
         for refresh_token in RefreshToken.objects.filter(
             renewals__access_token__token_checksum=checksum, application=request.client
         ):

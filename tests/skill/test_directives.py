@@ -131,7 +131,6 @@ def test_tokens_of_strangers(ask: Any, alice: Any, alexa: Application) -> None:
     discover = lambda token: error_of(ask(directive("Alexa.Discovery", "Discover", token)))  # noqa: E731
     assert discover("never-seen") == "INVALID_AUTHORIZATION_CREDENTIAL"
     assert discover("") == "INVALID_AUTHORIZATION_CREDENTIAL"
-    assert discover("half a pair \ud800, and a \x00") == "INVALID_AUTHORIZATION_CREDENTIAL"
     expired = token_of(alice, alexa, expires=timezone.now() - timedelta(seconds=1))
     assert discover(expired) == "EXPIRED_AUTHORIZATION_CREDENTIAL"
     assert discover(token_of(alice, alexa, scope="other")) == "INVALID_AUTHORIZATION_CREDENTIAL"
