@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,8 +50,9 @@ from django.core.management import call_command
 from skill import outbox
 from skill.models import Endpoint
 call_command("resend_events", "--all")
-outbox.report_now(list(Endpoint.objects.live().exclude(last_code="").values_list("pk", flat=True)))
+outbox.report_now(list(Endpoint.objects.live().filter(reported_at=None).values_list("pk", flat=True)))
 """
+WORKER = ("--queues", "delivery", "--pool", "solo", "--without-mingle", "--without-gossip", "--loglevel", "ERROR")
 
 
 class Form(NamedTuple):
@@ -68,8 +69,15 @@ class Form(NamedTuple):
     connections: int = 128
 
 
-SHORT = Form(1500, 2, 3, 1, 4, 4, 240, "tests.faults.quick_worker")
+SHORT = Form(1000, 2, 3, 1, 2, 2, 240, "tests.faults.quick_worker")
 FULL = Form(100_000, 2, 20, 2, 60, 30, 1500, "portal.celery")
+
+
+class Worker(NamedTuple):
+    """A delivery process, and by how many minutes its clock is early (late, if negative)."""
+
+    process: subprocess.Popen[bytes]
+    minutes_off: int
 
 
 @dataclass
@@ -78,16 +86,15 @@ class Day:
 
     folder: Path
     form: Form
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
     kills: list[float] = field(default_factory=list)  # when a worker was killed
     stops: list[tuple[float, float]] = field(default_factory=list)  # when the database went, and was back
-
-    others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)  # all that were ever started
 
     def begin(self) -> None:
         """Amazon answers, the database is filled; nobody delivers yet."""
         amazon = subprocess.Popen([sys.executable, "-m", "tests.faults.rough_amazon"], cwd=ROOT, stdout=subprocess.PIPE)
-        self.others.append(amazon)
+        self.processes.append(amazon)
         assert amazon.stdout
         self.at = f"http://127.0.0.1:{int(amazon.stdout.readline())}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST"))}
@@ -108,35 +115,36 @@ class Day:
         subprocess.run([sys.executable, "-c", program], env=self.environment, cwd=ROOT, check=True, capture_output=True)
 
     def start_worker(self, minutes_off: int = 0) -> None:
-        clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{minutes_off:+d}m", "DONT_FAKE_MONOTONIC": "1"}
-        more = clock if minutes_off and FAKETIME.exists() else {}
-        options = (
-            "--queues",
-            "delivery",
-            "--pool",
-            "solo",
-            "--without-mingle",
-            "--without-gossip",
-            "--loglevel",
-            "ERROR",
-        )
-        self.workers.append(self._celery("worker", *options, "--hostname", f"w{random.getrandbits(32)}@%h", **more))
+        name = f"w{random.getrandbits(32)}@%h"
+        if minutes_off:
+            clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{minutes_off:+d}m", "DONT_FAKE_MONOTONIC": "1"}
+            process = self._celery("tests.faults.other_clock", "worker", *WORKER, "--hostname", name, **clock)
+        else:
+            process = self._celery("celery", "worker", *WORKER, "--hostname", name)
+        self.workers.append(Worker(process, minutes_off))
 
     def start_beat(self) -> None:
-        self.beat = self._celery("beat", "--loglevel", "ERROR", "--pidfile=")
-        self.others.append(self.beat)
+        self.beat = self._celery("celery", "beat", "--loglevel", "ERROR", "--pidfile=")
 
-    def _celery(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", self.form.app, *words]
+    def _celery(self, module: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-W", "ignore", "-m", module, "--quiet", "-A", self.form.app, *words]
         with (self.folder / "celery.log").open("ab") as log:
-            return subprocess.Popen(command, env=self.environment | environment, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(command, env=self.environment | environment, cwd=ROOT, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
 
     def kill_worker(self) -> None:
-        victim = self.workers.pop(random.randrange(len(self.workers)))
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
+        """One of them, whichever, and another takes its place."""
+        victim = random.choice(self.workers)
+        self.end_worker(victim)
+        self.start_worker(victim.minutes_off)
+
+    def end_worker(self, victim: Worker) -> None:
+        """SIGKILL: it has no last words."""
+        self.workers.remove(victim)
+        victim.process.send_signal(signal.SIGKILL)
+        victim.process.wait()
         self.kills.append(time.time())
-        self.start_worker()
 
     def kill_beat(self) -> None:
         self.beat.kill()
@@ -172,10 +180,30 @@ class Day:
         return self.ask(_UNREST) == [(0, 0)]
 
     def wait_for_rest(self) -> None:
-        until(self.at_rest, self.form.patience, f"delivery comes to rest; left: {self.ask(_UNREST)}")
+        try:
+            self.until(self.at_rest, "delivery comes to rest")
+        except AssertionError:
+            print("left over (endpoints, events):", self.ask(_UNREST), self.ask(_LEFT_OVER))
+            raise
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        """Until that is so; fails at once where a process ended that nobody killed."""
+        try:
+            until(lambda: self._is_whole() and condition(), self.form.patience, what)
+        except AssertionError:
+            print((self.folder / "celery.log").read_text(errors="replace")[-10_000:])
+            raise
+
+    def _is_whole(self) -> bool:
+        ended = [process.args for process in (*self._workers(), self.beat) if process.poll() is not None]
+        assert ended == [], "ended, and nobody killed it"
+        return True
+
+    def _workers(self) -> list[subprocess.Popen[bytes]]:
+        return [worker.process for worker in self.workers]
 
     def end(self) -> None:
-        for process in (*self.workers, *self.others):
+        for process in self.processes:
             process.kill()
             process.wait()
         embedded.remove(self.folder)
@@ -185,6 +213,10 @@ class Day:
 _UNREST = """
 SELECT (SELECT count(*) FROM skill_endpoint WHERE due_at <= now() OR due_at IS NOT NULL AND attempts > 0 OR lease IS NOT NULL),
        (SELECT count(*) FROM skill_event WHERE status = 'pending')
+"""
+_LEFT_OVER = """
+SELECT id, due_at - now(), leased_until - now(), attempts, last_code, last_text FROM skill_endpoint
+WHERE due_at <= now() OR due_at IS NOT NULL AND attempts > 0 OR lease IS NOT NULL LIMIT 10
 """
 
 
