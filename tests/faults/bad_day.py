@@ -164,8 +164,9 @@ class Day:
     def weather(self, **said: Any) -> None:
         requests.post(f"{self.at}/weather", json=said, timeout=30).raise_for_status()
 
-    def accepted(self) -> int:
-        return int(requests.get(f"{self.at}/progress", timeout=30).json()["accepted"])
+    def progress(self, what: str = "accepted") -> int:
+        """Of Amazon: how many events it has `accepted`, how many refreshes it left `without_token`."""
+        return int(requests.get(f"{self.at}/progress", timeout=30).json()[what])
 
     def record(self) -> dict[str, Any]:
         return json.loads(requests.get(f"{self.at}/record", timeout=120).content)

@@ -47,6 +47,7 @@ class Amazon:
         self.disabled: dict[str, float] = {}  # grant → since when
         self.last: dict[str, float] = {}  # grant → its last request
         self.refreshes: dict[str, int] = {}
+        self.without_token = 0  # refreshes that met no Login with Amazon
 
     async def event(self, request: web.Request) -> web.StreamResponse:
         event = json.loads(await request.read())
@@ -84,6 +85,7 @@ class Amazon:
     async def token(self, request: web.Request) -> web.StreamResponse:
         grant = str((await request.post())["refresh_token"]).split("|")[1]
         if self.lwa == "down":
+            self.without_token += 1
             return web.Response(status=503)
         if self.lwa == "slow":
             await asyncio.sleep(1)
@@ -101,7 +103,7 @@ class Amazon:
         return web.json_response({})
 
     async def progress(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"accepted": len(self.accepted), "disabled": len(self.disabled)})
+        return web.json_response({"accepted": len(self.accepted), "without_token": self.without_token})
 
     async def record(self, request: web.Request) -> web.StreamResponse:
         names = ("accepted", "refused", "disabled", "last", "refreshes")
