@@ -66,11 +66,11 @@ class Form(NamedTuple):
     slow_lwa: float
     patience: float
     app: str
-    connections: int = 128
+    connections: int
 
 
-SHORT = Form(1000, 2, 3, 1, 2, 2, 240, "tests.faults.quick_worker")
-FULL = Form(100_000, 2, 20, 2, 60, 30, 1500, "portal.celery")
+SHORT = Form(1000, 2, 3, 1, 2, 2, 240, "tests.faults.quick_worker", 16)
+FULL = Form(100_000, 2, 20, 2, 60, 30, 1500, "portal.celery", 128)
 
 
 class Worker(NamedTuple):

@@ -5,6 +5,7 @@ their skill was disabled. A token is `Atza|GRANT|NUMBER`, a refresh token `Atzr|
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import random
@@ -47,6 +48,7 @@ class Amazon:
         self.disabled: dict[str, float] = {}  # grant → since when
         self.last: dict[str, float] = {}  # grant → its last request
         self.refreshes: dict[str, int] = {}
+        self.better = asyncio.Event()  # who was left without an answer is hung up on
         self.without_token = 0  # refreshes that met no Login with Amazon
 
     async def event(self, request: web.Request) -> web.StreamResponse:
@@ -58,7 +60,8 @@ class Amazon:
             self.disabled.setdefault(grant, now)
             return _refusal(403, "SKILL_DISABLED_EXCEPTION")
         if what == "silent":
-            await asyncio.sleep(60)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.better.wait(), 60)
         if what in ("silent", "reset"):
             if request.transport is not None:
                 request.transport.abort()
@@ -100,6 +103,7 @@ class Amazon:
         self.lwa = said.pop("lwa", self.lwa)
         if "weather" in said:
             self.weather = BAD if said["weather"] == "bad" else {}
+            self.better.clear() if self.weather else self.better.set()
         return web.json_response({})
 
     async def progress(self, request: web.Request) -> web.StreamResponse:
