@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -159,6 +162,43 @@ def test_no_whole_answer_is_no_answer(run, serve):
 def test_a_server_that_never_answers_is_waited_for_so_long_and_no_longer(run):
     with pytest.raises(NoAnswer, match="no answer in time"):
         ask(run, silent, seconds=0.05)
+
+
+def test_an_answer_that_came_in_time_is_heard_though_we_were_kept_from_listening(run):
+    """Else it would be told twice, because the machine is busy."""
+
+    def amazon(listening: socket.socket) -> None:
+        line, _ = listening.accept()
+        with line:
+            line.recv(10_000)
+            assert kept.wait(10)
+            line.sendall(ACCEPTED)
+            said.set()
+            line.recv(1)
+
+    def keep_us() -> None:
+        trouble.recv(1)
+        kept.set()
+        assert said.wait(10)
+        time.sleep(0.1)
+
+    async def asking(port: int) -> Answer:
+        http, loop = Connections(limit=1), asyncio.get_running_loop()
+        loop.add_reader(trouble, keep_us)  # not by a timer: those that fall due meanwhile would wait for their turn
+        loop.call_later(0.03, begin.send, b"x")
+        try:
+            return await http.post(f"http://127.0.0.1:{port}/", b"", b"{}", 0.08)
+        finally:
+            loop.remove_reader(trouble)
+            http.close()
+
+    begin, trouble = socket.socketpair()
+    kept, said = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening, begin, trouble:
+        far_side = threading.Thread(target=amazon, args=[listening])
+        far_side.start()
+        assert run(asking(listening.getsockname()[1])) == Answer(202, b"")
+        far_side.join()
 
 
 def test_the_time_of_one_request_is_not_the_time_of_the_next(run):
