@@ -95,6 +95,7 @@ class _Slice:
     def __init__(self, seconds: float) -> None:
         self.ends_at = time.monotonic() + seconds
         self.lanes = [_Lane(region) for region, _ in REGIONS]
+        self.renewals = Places(settings.DELIVERY_CONNECTIONS)
         self.talks: dict[asyncio.Task[list[Outcome]], tuple[_Lane, int]] = {}
         self.outcomes: list[Outcome] = []
         self.settled_at = time.monotonic()
@@ -157,7 +158,7 @@ class _Slice:
         start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
         for credentials, work in (await self.db(_claim, lane.region, lane.room())).values():
-            line = Line(credentials, self.http, self.db, lane.places, start_by, lane.tally)
+            line = Line(credentials, self.http, self.db, lane.places, self.renewals, start_by, lane.tally)
             talk = asyncio.create_task(tell(line, work))
             talk.add_done_callback(self._ended)
             self.talks[talk] = lane, len(work)
@@ -206,12 +207,12 @@ class _Slice:
 
 
 def _claim(region: str, room: int) -> dict[int, Any]:
-    allowed = min(room, pace.allowance(region))
-    claimed = claims.claim(region, allowed) if allowed > 0 else []
-    if not claimed:
+    """As many as there is room for and the door allows; the siblings that come with them, the next ones wait for."""
+    if (taken := pace.take(region, room)) == 0:
         return {}
-    pace.spend(region, len(claimed))
-    return jobs.load(claimed)
+    claimed = claims.claim(region, taken)
+    pace.give_back(region, taken - len(claimed))
+    return jobs.load(claimed) if claimed else {}
 
 
 def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:

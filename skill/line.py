@@ -42,9 +42,10 @@ class Tally:
 
 
 class Places:
-    """Places for requests on the wire, so many at once. A request that has had no answer for a second steps aside: it goes on waiting,
-    but its place is another's. So a few that are never answered cost nothing; only so many may stand aside that a gateway that has
-    become slow altogether is not overrun."""
+    """Places for requests on the wire, so many at once. Whoever waits for one has not begun, and no time-out runs yet: a thousand that
+    begin together would all be late on a busy machine, and look like an outage. A request that has had no answer for a second steps
+    aside: it goes on waiting, but its place is another's. So a few that are never answered cost nothing; only so many may stand aside
+    that a gateway that has become slow altogether is not overrun."""
 
     def __init__(self, places: int) -> None:
         self.free = asyncio.Semaphore(places)
@@ -83,6 +84,7 @@ class Line:
     http: Connections
     db: Database
     places: Places
+    renewals: Places  # at Login with Amazon
     start_by: float  # monotonic
     tally: Tally
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -114,16 +116,24 @@ class Line:
                 return
             if self._no_token is not None:
                 raise self._no_token
-            if time.monotonic() > self.start_by:
-                raise OutOfTime
+            place = _Place(self.renewals)
+            await place.take()
             try:
-                self.credentials = await renewal.access_token(used, self.http, self.db)
-            except Exception as error:
-                if isinstance(error, lwa.LwaError):
-                    self.tally.count.renewals[type(error).__name__] += 1
-                self._no_token = error
-                raise
-            self.tally.count.renewals[RENEWED] += 1
+                await self._renew_now(used)
+            finally:
+                place.leave()
+
+    async def _renew_now(self, used: Credentials) -> None:
+        if time.monotonic() > self.start_by:
+            raise OutOfTime
+        try:
+            self.credentials = await renewal.access_token(used, self.http, self.db)
+        except Exception as error:
+            if isinstance(error, lwa.LwaError):
+                self.tally.count.renewals[type(error).__name__] += 1
+            self._no_token = error
+            raise
+        self.tally.count.renewals[RENEWED] += 1
 
     async def _post(self, token: str, build: Callable[[str], Json]) -> None:
         place = _Place(self.places)

@@ -14,29 +14,28 @@ TOO_FAST = 0.25  # share of 429s among what was answered lately …
 FEW = 5  # … which a few of them do not prove, unless nothing else is answered
 
 
-def allowance(name: str) -> int:
-    """How many requests may start now through the door NA, EU, FE or LWA. 0 while the breaker is open, 1 for a probe."""
+def take(name: str, wanted: int) -> int:
+    """How many of the `wanted` requests may start now through the door NA, EU, FE or LWA; they are out of the bucket, so that many
+    workers who come at once (after an outage, all of them do) start no more together than one. 0 while the breaker is open, 1 for a probe.
+    """
+    params = {"name": name, "most": settings.GATEWAY_RATE, "limit": FAILURES_TO_OPEN, "probe": PROBE_SECONDS}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _REFILL, {"name": name, "most": settings.GATEWAY_RATE, "limit": FAILURES_TO_OPEN, "probe": PROBE_SECONDS}
-        )
-        row = cursor.fetchone()
-        if row is None:
-            cursor.execute(
-                "INSERT INTO skill_gateway (name, rate, allowance, failures, trouble) VALUES (%s, %s, %s, 0, '') ON CONFLICT DO NOTHING",
-                [name, settings.GATEWAY_RATE, settings.GATEWAY_RATE],
-            )
-            return int(settings.GATEWAY_RATE)
-    closed, probing, allowed = row
+        cursor.execute(_TAKE, params | {"wanted": wanted})
+        if (row := cursor.fetchone()) is None:
+            cursor.execute(_FIRST, params)
+            cursor.execute(_TAKE, params | {"wanted": wanted})
+            row = cursor.fetchone()
+    closed, probing, taken = row
     if closed:
-        return max(0, int(allowed))
+        return int(taken)
     return 1 if probing else 0
 
 
-def spend(name: str, requests: int) -> None:
-    """Take what was started out of the bucket; it may become negative, then the next ones wait."""
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE skill_gateway SET allowance = allowance - %s WHERE name = %s", [requests, name])
+def give_back(name: str, requests: int) -> None:
+    """What was taken and not started; a negative number is what was started besides, and the next ones wait for it."""
+    if requests:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE skill_gateway SET allowance = allowance + %s WHERE name = %s", [requests, name])
 
 
 def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, trouble: str = "") -> None:
@@ -74,17 +73,25 @@ def open_at_once(name: str, seconds: float, trouble: str) -> None:
         )
 
 
+_FIRST = """
+INSERT INTO skill_gateway (name, rate, allowance, failures, trouble) VALUES (%(name)s, %(most)s, %(most)s, 0, '') ON CONFLICT DO NOTHING
+"""
 # An open breaker whose time has come is probed by whoever moves its time on first; the row lock decides who.
-_REFILL = """
-WITH door AS (SELECT *, extract(epoch FROM now() - refilled_at)::float AS passed FROM skill_gateway WHERE name = %(name)s FOR UPDATE)
+_TAKE = """
+WITH door AS (SELECT *, extract(epoch FROM now() - refilled_at)::float AS passed FROM skill_gateway WHERE name = %(name)s FOR UPDATE),
+filled AS (
+  SELECT *, failures < %(limit)s AS closed, least(greatest(rate, 1), allowance + rate * passed) AS filled FROM door
+), asked AS (
+  SELECT *, CASE WHEN closed THEN least(%(wanted)s, greatest(0, floor(filled))) ELSE 0 END AS taken FROM filled
+)
 UPDATE skill_gateway AS g SET
-  rate = least(%(most)s, door.rate + %(most)s * 0.01 * least(door.passed, 60)),
-  allowance = least(greatest(door.rate, 1), door.allowance + door.rate * door.passed),
+  rate = least(%(most)s, asked.rate + %(most)s * 0.01 * least(asked.passed, 60)),
+  allowance = asked.filled - asked.taken,
   refilled_at = now(),
-  open_until = CASE WHEN door.failures >= %(limit)s AND door.open_until <= now() THEN now() + make_interval(secs => %(probe)s)
-                    ELSE door.open_until END
-FROM door WHERE g.name = door.name
-RETURNING door.failures < %(limit)s, door.open_until <= now(), g.allowance
+  open_until = CASE WHEN NOT asked.closed AND asked.open_until <= now() THEN now() + make_interval(secs => %(probe)s)
+                    ELSE asked.open_until END
+FROM asked WHERE g.name = asked.name
+RETURNING asked.closed, asked.open_until <= now(), asked.taken
 """
 _SLOW_DOWN = """
 UPDATE skill_gateway SET rate = greatest(1, rate / 2), allowance = least(allowance, 0), slowed_at = now()

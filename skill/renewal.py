@@ -71,11 +71,9 @@ def lease_refreshes(wanted: Sequence[Credentials]) -> list[str | Exception]:
     """
     leased = _lease(wanted)
     opened = {pk: token for pk, token in leased.items() if isinstance(token, str)}
-    allowed = pace.allowance("LWA") if opened else 0
-    for pk in list(opened)[max(allowed, 0) :]:
+    allowed = pace.take("LWA", len(opened)) if opened else 0
+    for pk in list(opened)[allowed:]:
         leased[pk] = lwa.LwaUnavailable("Login with Amazon is not asked at the moment: it failed too often.")
-    if started := min(allowed, len(opened)):
-        pace.spend("LWA", started)
     _release([held for held in wanted if isinstance(leased.get(held.grant_id), Exception)])
     return [leased.pop(held.grant_id, None) or RefreshElsewhere() for held in wanted]
 

@@ -88,7 +88,7 @@ class TestRefreshes:
     def test_of_many_one_probes_an_open_breaker_and_the_others_keep_no_lease(
         self, two: list[renewal.Credentials]
     ) -> None:
-        pace.allowance("LWA")
+        pace.take("LWA", 1)
         pace.learn("LWA", failed=pace.FAILURES_TO_OPEN)
         Gateway.objects.update(open_until=Now())
         first, second = renewal.lease_refreshes(two)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def break_it() -> None:
-    pace.allowance("NA")
+    pace.take("NA", 1)
     pace.learn("NA", failed=pace.FAILURES_TO_OPEN, trouble="no answer or 5xx")
 
 
@@ -25,20 +25,20 @@ def its_time_has_come() -> None:
 
 
 def test_failures_in_a_row_open_the_breaker(db: None) -> None:
-    assert pace.allowance("NA") > 1
+    assert pace.take("NA", 2) == 2
     pace.learn("NA", failed=pace.FAILURES_TO_OPEN - 1)
-    assert pace.allowance("NA") > 1
+    assert pace.take("NA", 2) == 2
     pace.learn("NA", failed=1, trouble="no answer")
-    assert pace.allowance("NA") == 0
-    assert pace.allowance("EU") > 1
+    assert pace.take("NA", 2) == 0
+    assert pace.take("EU", 2) == 2
 
 
 def test_an_answer_in_between_begins_the_count_anew(db: None) -> None:
     for _ in range(5):
-        pace.allowance("NA")
+        pace.take("NA", 1)
         pace.learn("NA", failed=pace.FAILURES_TO_OPEN - 1)
         pace.learn("NA", answered=1)
-    assert pace.allowance("NA") > 1
+    assert pace.take("NA", 2) == 2
 
 
 def test_one_of_two_workers_probes_and_an_answer_closes_it(db: None) -> None:
@@ -49,41 +49,41 @@ def test_one_of_two_workers_probes_and_an_answer_closes_it(db: None) -> None:
 
     def worker() -> None:
         ready.wait()
-        allowed.append(pace.allowance("NA"))
+        allowed.append(pace.take("NA", 2))
         connections.close_all()
 
     workers = [threading.Thread(target=worker) for _ in range(2)]
     [one.start() for one in workers]
     [one.join() for one in workers]
     assert sorted(allowed) == [0, 1]
-    assert pace.allowance("NA") == 0, "the probe is still out"
+    assert pace.take("NA", 2) == 0, "the probe is still out"
     pace.learn("NA", answered=1)
-    assert pace.allowance("NA") > 1
+    assert pace.take("NA", 2) == 2
     assert Gateway.objects.get(name="NA").trouble == ""
 
 
 def test_a_probe_that_fails_leaves_it_open(db: None) -> None:
     break_it()
     its_time_has_come()
-    assert pace.allowance("NA") == 1
+    assert pace.take("NA", 2) == 1
     pace.learn("NA", failed=1)
-    assert pace.allowance("NA") == 0
+    assert pace.take("NA", 2) == 0
 
 
 def test_a_secret_that_is_wrong_opens_it_at_once(db: None) -> None:
-    pace.allowance("LWA")
+    pace.take("LWA", 1)
     pace.open_at_once("LWA", 60, "invalid_client")
-    assert pace.allowance("LWA") == 0
+    assert pace.take("LWA", 2) == 0
     assert Gateway.objects.get(name="LWA").trouble == "invalid_client"
 
 
 def test_the_bucket_empties_and_fills_with_time(db: None, settings: Any) -> None:
     settings.GATEWAY_RATE = 10
-    assert pace.allowance("NA") == 10
-    pace.spend("NA", 30)
-    assert pace.allowance("NA") == 0
+    assert pace.take("NA", 30) == 10
+    assert pace.take("NA", 30) == 0
+    pace.give_back("NA", -20)
     Gateway.objects.update(refilled_at=Now() - timedelta(seconds=2.5))
-    assert 4 <= pace.allowance("NA") <= 6
+    assert 4 <= pace.take("NA", 30) <= 6
 
 
 def test_a_probe_is_one_request_even_for_a_customer_of_many_machines(
@@ -122,7 +122,7 @@ def test_who_may_not_refresh_does_not_use_up_the_probe(linked: Any, amazon: Any)
     its_time_has_come()
     (answer,) = renewal.lease_refreshes([held])
     assert isinstance(answer, renewal.RefreshElsewhere)
-    assert pace.allowance("LWA") == 1
+    assert pace.take("LWA", 2) == 1
 
 
 def test_an_open_breaker_with_much_coming_due_is_no_hot_loop(
@@ -131,6 +131,6 @@ def test_an_open_breaker_with_much_coming_due_is_no_hot_loop(
     looks: list[str] = []
     monkeypatch.setattr(delivery, "LINGER_SECONDS", 1.5)
     monkeypatch.setattr(claims, "next_due_in", lambda: 0.0001)
-    monkeypatch.setattr(pace, "allowance", lambda name: looks.append(name) or 0)
+    monkeypatch.setattr(pace, "take", lambda name, wanted: looks.append(name) or 0)
     delivery.deliver(0.5)
     assert len(looks) <= 3 * 12

@@ -175,7 +175,7 @@ def test_the_task_says_in_one_line_that_the_database_is_gone(monkeypatch: Any, c
 def test_a_slice_that_ends_with_work_left_says_so(machine: Any, bobs: Any, amazon: Any, monkeypatch: Any) -> None:
     reading(machine, 20, 1)
     assert delivery.deliver(-1) is False, "it did not look"
-    monkeypatch.setattr(delivery.pace, "allowance", lambda name: 1)
+    monkeypatch.setattr(delivery.pace, "take", lambda name, wanted: 1)
 
     def slowly(event: Any) -> Any:
         time.sleep(0.05)
