@@ -15,6 +15,7 @@ from skill.quoting import quote
 
 TIMEOUT_SECONDS = 3.0
 EXCHANGE_SECONDS = 4.0  # both attempts together: the directive must be answered in 6
+REFRESH_SECONDS = 10.0  # no one waits for it; as long as the event gateway is given, and less than the lease of a refresh
 _FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.~-]+")
 LONGEST_LIFE = 86400  # seconds; what is said beyond is not believed
@@ -93,11 +94,11 @@ async def exchange(http: Connections, code: str, **more: str) -> Tokens:
     """
     form = {"grant_type": "authorization_code", "code": code, **more}
     try:
-        return await _ask(http, form)
+        return await _ask(http, form, TIMEOUT_SECONDS)
     except NoConnection:
         pass
     try:
-        return await _ask(http, form)
+        return await _ask(http, form, TIMEOUT_SECONDS)
     except NoConnection as error:
         raise LwaUnavailable("Login with Amazon cannot be reached.") from error
 
@@ -105,15 +106,15 @@ async def exchange(http: Connections, code: str, **more: str) -> Tokens:
 async def refresh(http: Connections, refresh_token: str) -> Tokens:
     """New tokens for a refresh token. Raises LwaError."""
     try:
-        return await _ask(http, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+        return await _ask(http, {"grant_type": "refresh_token", "refresh_token": refresh_token}, REFRESH_SECONDS)
     except NoConnection as error:
         raise LwaUnavailable("Login with Amazon cannot be reached.") from error
 
 
-async def _ask(http: Connections, form: dict[str, str]) -> Tokens:
+async def _ask(http: Connections, form: dict[str, str], seconds: float) -> Tokens:
     form |= {"client_id": settings.ALEXA_CLIENT_ID, "client_secret": settings.ALEXA_CLIENT_SECRET}
     try:
-        answer = await http.post(settings.LWA_TOKEN_URL, _FORM, _encoded(form), TIMEOUT_SECONDS)
+        answer = await http.post(settings.LWA_TOKEN_URL, _FORM, _encoded(form), seconds)
     except NoConnection:
         raise
     except NoAnswer as error:
