@@ -15,7 +15,9 @@ from skill.quoting import quote
 
 TIMEOUT_SECONDS = 3.0
 EXCHANGE_SECONDS = 4.0  # both attempts together: the directive must be answered in 6
-REFRESH_SECONDS = 10.0  # no one waits for it; as long as the event gateway is given, and less than the lease of a refresh
+REFRESH_SECONDS = (
+    10.0  # no one waits for it; as long as the event gateway is given, and less than the lease of a refresh
+)
 _FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.~-]+")
 LONGEST_LIFE = 86400  # seconds; what is said beyond is not believed

@@ -24,7 +24,7 @@ from tests.skill.deeds import reading
 from tests.the_house import ROOT, free_port, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("brokers")]
-MACHINES = 40
+MACHINES, PATIENCE = 40, 180
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -122,8 +122,8 @@ def test_two_workers_and_two_beats_and_then_no_beat_and_no_broker(
     names = {str(machine.ownership) for machine in machines}
     both = [worker(start, "a"), worker(start, "b")]
     beats = [start("beat", "--loglevel", "CRITICAL", "--pidfile=") for _ in range(2)]
-    until(lambda: reports(amazon).keys() == names, 60, "every machine is reported")
-    wait_for_rest(90)
+    until(lambda: reports(amazon).keys() == names, PATIENCE, "every machine is reported")
+    wait_for_rest(PATIENCE)
     assert set(reports(amazon).values()) == {1}, "told twice, though nothing went wrong"
 
     for beat in beats:
@@ -131,8 +131,8 @@ def test_two_workers_and_two_beats_and_then_no_beat_and_no_broker(
     broker[1]()
     for machine in machines:
         reading(machine, 40, 2)
-    until(lambda: set(reports(amazon).values()) == {2}, 60, "the workers look by themselves")
-    wait_for_rest(90)
+    until(lambda: set(reports(amazon).values()) == {2}, PATIENCE, "the workers look by themselves")
+    wait_for_rest(PATIENCE)
 
     both[0].terminate()
-    assert both[0].wait(30) == 0, "asked to end, it ends, broker or not"
+    assert both[0].wait(PATIENCE) == 0, "asked to end, it ends, broker or not"

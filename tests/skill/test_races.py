@@ -136,7 +136,7 @@ def test_the_same_accept_grant_twice_at_once(machine: Any, alice: Any, amazon: A
     async def once(form: dict[str, str]) -> Any:
         await asyncio.to_thread(both_there.wait)
         if form["code"] in spent:
-            await asyncio.sleep(0.3)  # the first one is stored by then
+            await asyncio.to_thread(until, stored, 30, "the first one is stored")
             return 400, {"error": "invalid_grant"}
         spent.add(form["code"])
         return None
