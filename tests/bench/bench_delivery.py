@@ -137,6 +137,25 @@ class Bench:
         plain, _ = numbers("naive", f"{self.address}/v3/events", str(min(devices, 300)))
         add("times_faster_than_one_at_a_time", fresh.run.rate, plain, ">=25")
         self.slow()
+        self.bad_day()
+
+    def bad_day(self) -> None:
+        """A fifth of all requests fails, and some are never answered: how fast those reports are that can be made meanwhile. Counted
+        up to four fifths of them, because the last ones wait for time-outs and back-offs."""
+        from tests.bench import fleet
+
+        most, rounds = int(0.8 * self.devices), []
+        for _ in range(self.rounds):
+            began = fleet.now()
+            report(self.devices, self.devices)
+            good, began = fleet.pace_of_reports(began, most), fleet.now()
+            fleet.make_due(self.devices, self.devices)
+            with environment(EVENT_GATEWAY_NA=f"{self.address}/bad/v3/events", LOG_LEVEL="ERROR"):
+                answer(start("tests.bench.one_worker"))
+            rounds.append((fleet.pace_of_reports(began, most), good))
+            fleet.forgive()
+        bad, good = sorted(rounds, key=lambda pair: pair[0] / pair[1])[len(rounds) // 2]
+        self.figures.add("bad_day", bad, good, ">=0.5")
 
     def slow(self) -> None:
         """A gateway that answers after 50 ms."""

@@ -107,6 +107,26 @@ def rest() -> None:
         cursor.execute("UPDATE skill_endpoint SET due_at = daily_at, lease = NULL WHERE due_at <= now()")
 
 
+def now() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        return cursor.fetchone()[0]
+
+
+def pace_of_reports(since: Any, number: int) -> float:
+    """Reports per second from the first to be settled to this one, in what has been measured `since`."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PACE, {"since": since, "number": number})
+        return float(cursor.fetchone()[0])
+
+
+def forgive() -> None:
+    """Nobody remembers the failures of a bad day, and what it left undone is not due today."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGIVE)
+        cursor.execute("DELETE FROM skill_gateway")
+
+
 def vacuum() -> None:
     with connection.cursor() as cursor:
         for table in ALL:
@@ -156,6 +176,14 @@ FROM announced ORDER BY id"""
 _DUE = """UPDATE skill_endpoint AS e SET due_at = now() - interval '1 hour' + u.rank * interval '1 ms',
   daily_at = now() - interval '1 hour', not_before = NULL
 FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS u(device, rank) WHERE e.device_id = u.device"""
+_PACE = """
+SELECT %(number)s / extract(epoch FROM max(sent_at) - min(sent_at)) FROM (
+  SELECT sent_at FROM skill_endpoint WHERE sent_at > %(since)s ORDER BY sent_at LIMIT %(number)s) AS first
+"""
+_FORGIVE = """
+UPDATE skill_endpoint SET attempts = 0, last_code = '', last_text = '', not_before = NULL,
+  due_at = now() + interval '1 day', daily_at = now() + interval '1 day' WHERE daily_at <= now() OR attempts > 0 OR last_code <> ''
+"""
 _USE = """
 INSERT INTO skill_event (endpoint_id, message_id, namespace, name, instance, correlation_token, payload, status, attempts, created_at,
   last_code, last_text)

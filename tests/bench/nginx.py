@@ -1,4 +1,4 @@
-"""A gateway that costs next to nothing: nginx answering 202, at once or after 50 ms, and a token endpoint."""
+"""A gateway that costs next to nothing: nginx answering 202, at once, after 50 ms, or as on a bad day; and a token endpoint."""
 
 import contextlib
 import shutil
@@ -17,9 +17,18 @@ events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 300; client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  split_clients $request_id $fate {{ 10% 429; 5% 500; 2% 503; 2% never; 1% 444; 1% 401; * 202; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     location /v3/events {{ return 202; }}
+    location /bad/v3/events {{ rewrite ^ /fate/$fate last; }}
+    location /fate/202 {{ internal; return 202; }}
+    location /fate/401 {{ internal; return 401; }}
+    location /fate/429 {{ internal; return 429; }}
+    location /fate/444 {{ internal; return 444; }}
+    location /fate/500 {{ internal; return 500; }}
+    location /fate/503 {{ internal; return 503; }}
+    location /fate/never {{ internal; proxy_read_timeout 60s; proxy_pass http://127.0.0.1:{deaf}/; }}
     {slow}
     location /auth/o2/token {{
       default_type application/json;
@@ -33,7 +42,8 @@ _SLOW = "location /slow/v3/events { echo_read_request_body; echo_sleep 0.05; ech
 
 @contextlib.contextmanager
 def gateway() -> Iterator[str]:
-    """Its address, for as long as the block lasts. /slow/v3/events answers after 50 ms where the echo module is there."""
+    """Its address, for as long as the block lasts. /slow/v3/events answers after 50 ms where the echo module is there;
+    /bad/v3/events throttles a tenth, fails, hangs up, forgets tokens, and to one of fifty gives no answer ever."""
     binary = _binary()
     assert binary is not None, missing()
     folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
@@ -41,9 +51,11 @@ def gateway() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    deaf = socket.create_server(("127.0.0.1", 0), backlog=4096)  # hears nobody out
     slow = not missing_slow()
     modules = f"load_module {_ECHO};" if slow else ""
-    (folder / "conf").write_text(_CONF.format(folder=folder, port=port, modules=modules, slow=_SLOW if slow else ""))
+    ports = {"port": port, "deaf": deaf.getsockname()[1]}
+    (folder / "conf").write_text(_CONF.format(folder=folder, modules=modules, slow=_SLOW if slow else "", **ports))
     process = subprocess.Popen([binary, "-p", str(folder), "-c", str(folder / "conf")])
     try:
         _wait(port)
@@ -51,6 +63,7 @@ def gateway() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+        deaf.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
