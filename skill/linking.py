@@ -79,16 +79,15 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens, tok
     for other in [grant for grant in grants if grant.state == State.ACTIVE and grant.region != region]:
         _silence(other)
         AlexaGrant.objects.filter(pk=other.pk).update(state=State.DORMANT, reason=f"Linked in region {region} since.")
-    now = timezone.now()
     fresh = {
         "state": State.ACTIVE, "access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "code_hash": code_hash,
-        "expires_at": now + timedelta(seconds=tokens.seconds), "accepted_at": now, "refresh_leased_until": None,
+        "expires_at": Now() + timedelta(seconds=tokens.seconds), "accepted_at": Now(), "refresh_leased_until": None,
         "closing_until": None, "closed_at": None, "reason": "", "trouble": "", "other_regions": "", "discovered_at": None,
     }  # fmt: skip
     grant, created = AlexaGrant.objects.get_or_create(user=user, region=region, defaults=fresh)
     if not created:
         AlexaGrant.objects.filter(pk=grant.pk).update(generation=F("generation") + 1, **fresh)
-        grant = AlexaGrant.objects.get(pk=grant.pk)
+    grant.refresh_from_db()
     outbox.introduce(grant, endpoints.announceable(user), settling=FIRST_REPORT_AFTER)
     oauth.supersede(token)
     Enablement.objects.filter(user=user).update(disable_at=None)  # linked again before the skill was disabled

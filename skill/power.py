@@ -15,7 +15,6 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from devices import shadow
 from devices.models import Device
@@ -109,7 +108,7 @@ def _defer(device: Device, wanted: str, correlation_token: str, region: str) -> 
         correlation_token=correlation_token,
         payload={shadow.POWER: wanted},
         status=Event.Status.WAITING,
-        expires_at=timezone.now() + PATIENCE,
+        expires_at=Now() + PATIENCE,
     )
     return False
 

@@ -134,5 +134,6 @@ def test_two_workers_and_two_beats_and_then_no_beat_and_no_broker(
     until(lambda: set(reports(amazon).values()) == {2}, PATIENCE, "the workers look by themselves")
     wait_for_rest(PATIENCE)
 
+    until((Path(os.environ["DATA_DIR"]) / f"ready.{both[0].pid}").exists, PATIENCE, "it has started")
     both[0].terminate()
     assert both[0].wait(PATIENCE) == 0, "asked to end, it ends, broker or not"
