@@ -3,7 +3,6 @@
 Every deed has its own permission, is asked for once more, and stands in the history with the reason that the person typed.
 """
 
-import csv
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from devices.admin.export import as_csv
 from devices.paging import EstimatedPaginator
 from skill import outbox, parked
 from skill.filters import AnswerFilter, MissedAnswerFilter, NameFilter
@@ -31,6 +31,11 @@ from skill.models import Event, Miss
 Reason = Miss.Reason
 REASON_COLOURS = {Reason.NO_READING: "info", Reason.REFUSED: "danger", Reason.LINK: "warning", Reason.LATE: "danger"}
 AT_ONCE = 1000
+EXPORTED = {
+    "owed by": "deadline_at", "serial number": "endpoint__device__serial_number", "sensor": "sensor",
+    "customer": "endpoint__grant__user__email", "region": "region", "reason": "reason", "code": "code", "text": "text",
+    "reported at": "reported_at",
+}  # fmt: skip
 
 
 class Ledger(ModelAdmin):
@@ -169,7 +174,7 @@ class MissAdmin(Ledger):
 
     @display(description="Reported after all", ordering="reported_at")
     def shown_end(self, miss: Miss) -> str:
-        return f"{miss.reported_at:%Y-%m-%d %H:%M}" if miss.reported_at else "not yet"
+        return f"{miss.reported_at:%Y-%m-%d %H:%M} UTC" if miss.reported_at else "not yet"
 
     @admin.action(description="Report these devices to Alexa now", permissions=["resend"])
     def report_now(self, request: HttpRequest, misses: QuerySet[Miss]) -> HttpResponse | None:
@@ -177,38 +182,10 @@ class MissAdmin(Ledger):
 
     @admin.action(description="Export as CSV", permissions=["view"])
     def export(self, request: HttpRequest, misses: QuerySet[Miss]) -> StreamingHttpResponse:
-        answer = StreamingHttpResponse(_csv(misses), content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = 'attachment; filename="missed-reports.csv"'
-        answer["Cache-Control"] = "no-store"
-        return answer
+        return as_csv(misses, EXPORTED, "missed-reports")
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("skill.resend_endpoint")  # type: ignore[union-attr]
-
-
-class _Line:
-    """What csv writes to, and gives back."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _csv(misses: QuerySet[Miss]) -> Iterator[str]:
-    write = csv.writer(_Line()).writerow
-    yield write(["owed by", "serial number", "sensor", "customer", "region", "reason", "code", "text", "reported at"])
-    for miss in misses.iterator(chunk_size=AT_ONCE):
-        device, grant = miss.endpoint.device, miss.endpoint.grant
-        cells = [
-            miss.deadline_at.isoformat(timespec="seconds"), device.serial_number if device else "", miss.sensor, grant.user.email,
-            miss.region, miss.reason, miss.code, miss.text,
-            miss.reported_at.isoformat(timespec="seconds") if miss.reported_at else "",
-        ]  # fmt: skip
-        yield write([_harmless(cell) for cell in cells])
-
-
-def _harmless(cell: str) -> str:
-    """No spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 @admin.register(Event)

@@ -37,6 +37,7 @@ def as_csv(rows: QuerySet[Any], columns: Mapping[str, str], name: str) -> Stream
     """
     answer = StreamingHttpResponse(_lines(rows, columns), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    answer["Cache-Control"] = "no-store"
     return answer
 
 
