@@ -67,6 +67,7 @@ class AlexaGrant(models.Model):
         constraints = [
             models.UniqueConstraint("user", "region", name="one_grant_per_region"),
             models.UniqueConstraint("user", condition=Q(state="active"), name="one_active_grant"),
+            models.CheckConstraint(condition=~Q(state="closing") | Q(closing_until__isnull=False), name="closing_ends"),
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models.functions import Now
 
 from devices import registry
@@ -362,3 +362,8 @@ def test_amazon_ending_the_link_leaves_what_we_gave(linked: Any, machine: Any, a
     """Alexa may still hold it, and send AcceptGrant with it once the permission is back."""
     linking.close(linked.pk, linked.generation, "Login with Amazon: invalid_grant")
     assert oauth.customer(token) == machine.owner
+
+
+def test_a_link_that_closes_without_an_end_is_refused_by_the_database(linked: Any) -> None:
+    with pytest.raises(IntegrityError, match="closing_ends"):
+        AlexaGrant.objects.update(state="closing")
