@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import psycopg
 import requests
 
@@ -80,6 +81,13 @@ class Worker(NamedTuple):
     minutes_off: int
 
 
+class Kill(NamedTuple):
+    """When a worker was killed, and from which of its ports it was talking to Amazon."""
+
+    at: float
+    ports: frozenset[int]
+
+
 @dataclass
 class Day:
     """One portal on its bad day: PostgreSQL, three delivery workers, beat, a broker of files, Amazon."""
@@ -87,7 +95,7 @@ class Day:
     folder: Path
     form: Form
     workers: list[Worker] = field(default_factory=list)
-    kills: list[float] = field(default_factory=list)  # when a worker was killed
+    kills: list[Kill] = field(default_factory=list)
     stops: list[tuple[float, float]] = field(default_factory=list)  # when the database went, and was back
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)  # all that were ever started
 
@@ -96,7 +104,8 @@ class Day:
         amazon = subprocess.Popen([sys.executable, "-m", "tests.faults.rough_amazon"], cwd=ROOT, stdout=subprocess.PIPE)
         self.processes.append(amazon)
         assert amazon.stdout
-        self.at = f"http://127.0.0.1:{int(amazon.stdout.readline())}"
+        self.port = int(amazon.stdout.readline())
+        self.at = f"http://127.0.0.1:{self.port}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST"))}
         self.environment = clean | {
             "EMBEDDED": "1", "DATA_DIR": str(self.folder), "DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(ROOT),
@@ -140,11 +149,14 @@ class Day:
         self.start_worker(victim.minutes_off)
 
     def end_worker(self, victim: Worker) -> None:
-        """SIGKILL: it has no last words."""
+        """SIGKILL: it has no last words. It stands still before, so that it opens no connection after we have looked at them."""
         self.workers.remove(victim)
-        victim.process.send_signal(signal.SIGKILL)
+        victim.process.send_signal(signal.SIGSTOP)
+        talks = psutil.Process(victim.process.pid).net_connections("tcp4")
+        ports = frozenset(talk.laddr.port for talk in talks if talk.raddr and talk.raddr.port == self.port)
+        self.kills.append(Kill(time.time(), ports))
+        victim.process.kill()
         victim.process.wait()
-        self.kills.append(time.time())
 
     def kill_beat(self) -> None:
         self.beat.kill()

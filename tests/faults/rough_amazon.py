@@ -43,7 +43,9 @@ class Amazon:
         self.weather: dict[str, float] = {}
         self.lwa = "up"
         self.numbers = itertools.count(1)
-        self.accepted: list[tuple[float, str, str, str, float]] = []  # time, name, endpointId, messageId, value
+        self.accepted: list[
+            tuple[float, str, str, str, float, int]
+        ] = []  # time, name, endpointId, messageId, value, port
         self.refused: list[tuple[float, str, str, str]] = []
         self.disabled: dict[str, float] = {}  # grant → since when
         self.last: dict[str, float] = {}  # grant → its last request
@@ -66,7 +68,8 @@ class Amazon:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
-        self._note(now, event["event"], what)
+        port = request._transport_peername[1]  # the transport itself is gone where the caller has been killed
+        self._note(now, event["event"], what, port)
         return web.Response(status=202) if what == "" else _refusal(int(what), CODES[what])
 
     def _fate(self) -> str:
@@ -76,14 +79,14 @@ class Amazon:
                 return what
         return ""
 
-    def _note(self, now: float, event: dict[str, Any], what: str) -> None:
+    def _note(self, now: float, event: dict[str, Any], what: str, port: int) -> None:
         header, payload = event["header"], event["payload"]
         endpoint = event.get("endpoint", {}).get("endpointId", "")
         if what == "400":
             self.refused.append((now, header["name"], endpoint, header["messageId"]))
         elif what == "":
             value = payload["usage"]["value"] if "usage" in payload else 0
-            self.accepted.append((now, header["name"], endpoint, header["messageId"], value))
+            self.accepted.append((now, header["name"], endpoint, header["messageId"], value, port))
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         grant = str((await request.post())["refresh_token"]).split("|")[1]
