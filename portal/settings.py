@@ -252,6 +252,7 @@ MIDDLEWARE = [
     "portal.health.Health",
     "notifications.views.Door",
     "skill.views.Door",
+    "devices.views.Door",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
