@@ -8,7 +8,7 @@ from django.db import transaction
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.1  # seconds; a burst of messages is one ring, and the broker never delays our answer to SNS
+PAUSE = 0.2  # seconds; a burst of messages is one ring, and the broker never delays our answer to SNS
 EXPIRES = 10  # seconds
 _lock = Lock()
 _waiting: Timer | None = None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Now
 
@@ -45,7 +46,7 @@ def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.
     if topic is None:
         raise sns.Forbidden("topic", "taken off our list just now")
     message = _row(verified, topic, way)
-    if not Message.objects.insert_once(message):
+    if not message.insert_once():
         return _again(message)
     if message.state == Message.State.WAITING:
         doorbell.ring()
@@ -76,13 +77,13 @@ def forget_topics() -> None:
 def _row(verified: sns.Verified, topic: Topic, way: Message.Way) -> Message:
     envelope, held = verified.envelope, HELD.get(verified.freshness, "")
     message = Message(
-        topic=topic,
+        topic_id=topic.pk,
         message_id=envelope["MessageId"].lower(),
         kind=envelope["Type"],
         subject=envelope.fields.get("Subject", ""),
         sent_at=envelope.timestamp,
         came_by=way,
-        body=json.dumps(masked(envelope.document), ensure_ascii=False),
+        body=_text(masked(envelope.document)),
         verdicts=_verdicts(verified),
         reason=held,
     )
@@ -90,6 +91,14 @@ def _row(verified: sns.Verified, topic: Topic, way: Message.Way) -> Message:
         message.state, message.due_at = Message.State.HELD, None
     message.seal({name: envelope[name] for name in SECRET if name in envelope.fields})
     return message
+
+
+def _text(document: dict[str, Any]) -> str:
+    """orjson is ten times as quick, but refuses what Amazon might send beside what it signs: a number beyond 64 bits."""
+    try:
+        return orjson.dumps(document).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(document, ensure_ascii=False)
 
 
 def masked(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +109,7 @@ def masked(document: Mapping[str, Any]) -> dict[str, Any]:
 def _verdicts(verified: sns.Verified) -> dict[str, object]:
     facts, envelope = sns.facts_of(verified.certificate), verified.envelope
     return {
-        "checks": [[check.name, check.verdict, check.detail] for check in verified.checks],
+        "checks": [list(check) for check in verified.checks],
         "signature": f"valid, version {envelope['SignatureVersion']}",
         "freshness": verified.freshness,
         "certificate": envelope["SigningCertURL"],
@@ -112,7 +121,7 @@ def _verdicts(verified: sns.Verified) -> dict[str, object]:
 
 def _again(message: Message) -> Message:
     """A repetition changes nothing, except that it frees a message that was held for its time and is fresh now."""
-    stored = Message.objects.get(topic=message.topic, message_id=message.message_id)
+    stored = Message.objects.get(topic=message.topic_id, message_id=message.message_id)
     timely = message.state == Message.State.WAITING and stored.reason in HELD.values()
     if timely and stored.state == Message.State.HELD:
         replay(stored)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -45,8 +45,7 @@ _ONE_PEM: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One check and what came of it, in words for a person."""
 
     name: str

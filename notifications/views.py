@@ -12,7 +12,6 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
-from django.views.decorators.cache import never_cache
 from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -43,7 +42,6 @@ class Door:
 
 @no_append_slash
 @csrf_exempt
-@never_cache
 @require_POST
 def door(request: HttpRequest) -> HttpResponse:
     """One SNS message. 200 means stored. Source: Amazon's SNS guide, section 7."""
@@ -58,7 +56,7 @@ def door(request: HttpRequest) -> HttpResponse:
 
 def _receive(body: bytes, request: HttpRequest) -> HttpResponse:
     try:
-        inbox.receive(body, request.headers)
+        inbox.receive(body, _sns_headers(request))
     except sns.Refused as problem:
         log.warning("SNS message refused by the check: %s", problem)
         return HttpResponse(status=400 if isinstance(problem, sns.Malformed) else 403)
@@ -66,6 +64,12 @@ def _receive(body: bytes, request: HttpRequest) -> HttpResponse:
         log.error("SNS message could not be taken now, SNS will try again: %s %s", type(problem).__name__, problem)
         return HttpResponse(status=503, headers={"Retry-After": "20"})
     return HttpResponse("ok", content_type="text/plain")
+
+
+def _sns_headers(request: HttpRequest) -> dict[str, str]:
+    """The only headers that verification looks at, without taking all the others apart."""
+    found = {name: value for name, value in request.META.items() if name.startswith("HTTP_X_AMZ_SNS_")}
+    return {name[5:].replace("_", "-"): value for name, value in found.items()}
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
+import orjson
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import connection, models, transaction
@@ -14,17 +15,7 @@ from django.db.models.functions import Now
 from notifications.models.topics import Topic
 
 EARLIER = timedelta(minutes=1)
-_INSERT = """
-WITH stored AS (
-  INSERT INTO notifications_message (topic_id, message_id, kind, subject, sent_at, came_by, sealed, verdicts, state, reason,
-    received_at, due_at, attempts, error)
-  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now(), CASE WHEN %s THEN now() END, %s, %s)
-  ON CONFLICT (topic_id, message_id) DO NOTHING RETURNING id
-), kept AS (
-  INSERT INTO notifications_messagebody (message_id, received_at, body) SELECT id, now(), %s FROM stored
-)
-SELECT id FROM stored
-"""
+_KEEP = "SELECT notifications_keep_message(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # made by the migration "keep message"
 _SETTLE = """
 UPDATE notifications_message AS m SET state = u.state, reason = u.reason, error = '', due_at = NULL,
   sealed = CASE u.state WHEN 'held' THEN m.sealed END
@@ -63,17 +54,6 @@ class MessageQuerySet(models.QuerySet["Message"]):
             columns = zip(*((message.pk, str(state), reason) for message, state, reason in verdicts), strict=True)
             with connection.cursor() as cursor:
                 cursor.execute(_SETTLE, [list(column) for column in columns])
-
-    def insert_once(self, message: "Message") -> bool:
-        """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
-        waits = message.state == Message.State.WAITING
-        known = [message.topic_id, message.message_id, message.kind, message.subject, message.sent_at, message.came_by,
-                 message.sealed, json.dumps(message.verdicts), message.state, message.reason, waits]  # fmt: skip
-        with connection.cursor() as cursor:
-            cursor.execute(_INSERT, [*known, message.attempts, message.error, message.body])
-            row = cursor.fetchone()
-        message.pk = row[0] if row else None
-        return row is not None
 
 
 class Message(models.Model):
@@ -139,6 +119,17 @@ class Message(models.Model):
         with transaction.atomic():
             super().save(*args, **options)
             MessageBody.objects.create(message=self, body=self._body)
+
+    def insert_once(self) -> bool:
+        """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
+        waits = self.state == Message.State.WAITING
+        verdicts = orjson.dumps(self.verdicts).decode()
+        known = [self.topic_id, self.message_id, self.kind, self.subject, self.sent_at, self.came_by, self.sealed, verdicts,
+                 self.state, self.reason, waits, self.body]  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute(_KEEP, known)
+            [self.pk] = cursor.fetchone()
+        return self.pk is not None
 
     _body: str | None = None
     _body_is_known = False

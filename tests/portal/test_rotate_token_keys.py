@@ -39,7 +39,7 @@ def sealed(keys: list[str], django_user_model: Any, settings: Any) -> int:
     )
     message.body = "{}"
     message.seal({"Token": "t"})
-    Message.objects.insert_once(message)
+    message.insert_once()
     settings.TOKEN_KEYS = [keys[1], keys[0]]
     return 7 * 2 + 2 + 1
 
