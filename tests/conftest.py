@@ -20,11 +20,14 @@ def quicker() -> Iterator[None]:
     from django.conf import settings
     from django.test import override_settings
 
+    from skill.journal import journal
+
     plain: dict[str, Any] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
     faster = override_settings(STORAGES=settings.STORAGES | {"staticfiles": plain}, PASSWORD_HASHERS=hashers)
     with faster, mock.patch("django.test.TransactionTestCase._fixture_teardown", _empty_the_tables):
         yield
+    journal.forget()  # at the end of the process nobody listens to the log any more
 
 
 def _empty_the_tables(_: object) -> None:

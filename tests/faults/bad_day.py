@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import psycopg
 import requests
 
@@ -77,15 +75,16 @@ FULL = Form(100_000, 2, 20, 2, 60, 30, 1500, "portal.celery", 128)
 class Worker(NamedTuple):
     """A delivery process, and by how many minutes its clock is early (late, if negative)."""
 
+    name: str
     process: subprocess.Popen[bytes]
     minutes_off: int
 
 
 class Kill(NamedTuple):
-    """When a worker was killed, and from which of its ports it was talking to Amazon."""
+    """When which worker was killed."""
 
     at: float
-    ports: frozenset[int]
+    worker: str
 
 
 @dataclass
@@ -104,13 +103,11 @@ class Day:
         amazon = subprocess.Popen([sys.executable, "-m", "tests.faults.rough_amazon"], cwd=ROOT, stdout=subprocess.PIPE)
         self.processes.append(amazon)
         assert amazon.stdout
-        self.port = int(amazon.stdout.readline())
-        self.at = f"http://127.0.0.1:{self.port}"
+        self.at = f"http://127.0.0.1:{int(amazon.stdout.readline())}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST"))}
         self.environment = clean | {
             "EMBEDDED": "1", "DATA_DIR": str(self.folder), "DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(ROOT),
-            "LWA_TOKEN_URL": f"{self.at}/auth/o2/token", "EVENT_GATEWAY_NA": f"{self.at}/NA/v3/events",
-            "EVENT_GATEWAY_EU": f"{self.at}/EU/v3/events", "EVENT_GATEWAY_FE": f"{self.at}/FE/v3/events",
+            "LWA_TOKEN_URL": f"{self.at}/auth/o2/token",
             "REPORT_MIN_INTERVAL": "0.001", "REPORT_SETTLING": "0.001", "DELIVERY_SWEEP": "2", "LOG_LEVEL": "ERROR",
             "DELIVERY_CONNECTIONS": str(self.form.connections),
         }  # fmt: skip
@@ -124,13 +121,14 @@ class Day:
         subprocess.run([sys.executable, "-c", program], env=self.environment, cwd=ROOT, check=True, capture_output=True)
 
     def start_worker(self, minutes_off: int = 0) -> None:
-        name = f"w{random.getrandbits(32)}@%h"
+        name = f"w{random.getrandbits(32)}"
+        gateways = {f"EVENT_GATEWAY_{region}": f"{self.at}/{name}/{region}/v3/events" for region in ("NA", "EU", "FE")}
+        module = "celery"
         if minutes_off:
-            clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{minutes_off:+d}m", "DONT_FAKE_MONOTONIC": "1"}
-            process = self._celery("tests.faults.other_clock", "worker", *WORKER, "--hostname", name, **clock)
-        else:
-            process = self._celery("celery", "worker", *WORKER, "--hostname", name)
-        self.workers.append(Worker(process, minutes_off))
+            module = "tests.faults.other_clock"
+            gateways |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{minutes_off:+d}m", "DONT_FAKE_MONOTONIC": "1"}
+        process = self._celery(module, "worker", *WORKER, "--hostname", f"{name}@%h", **gateways)
+        self.workers.append(Worker(name, process, minutes_off))
 
     def start_beat(self) -> None:
         self.beat = self._celery("celery", "beat", "--loglevel", "ERROR", "--pidfile=")
@@ -149,14 +147,11 @@ class Day:
         self.start_worker(victim.minutes_off)
 
     def end_worker(self, victim: Worker) -> None:
-        """SIGKILL: it has no last words. It stands still before, so that it opens no connection after we have looked at them."""
+        """SIGKILL: it has no last words."""
         self.workers.remove(victim)
-        victim.process.send_signal(signal.SIGSTOP)
-        talks = psutil.Process(victim.process.pid).net_connections("tcp4")
-        ports = frozenset(talk.laddr.port for talk in talks if talk.raddr and talk.raddr.port == self.port)
-        self.kills.append(Kill(time.time(), ports))
         victim.process.kill()
         victim.process.wait()
+        self.kills.append(Kill(time.time(), victim.name))
 
     def kill_beat(self) -> None:
         self.beat.kill()

@@ -2,6 +2,7 @@
 
 `POST /weather` says how much goes wrong; `GET /record` tells every event that it accepted or refused, and whose requests came after
 their skill was disabled. A token is `Atza|GRANT|NUMBER`, a refresh token `Atzr|GRANT`.
+Each caller has gateways of its own, `/CALLER/REGION/v3/events`, so that it is known who said what.
 """
 
 import asyncio
@@ -68,8 +69,7 @@ class Amazon:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
-        port = request._transport_peername[1]  # the transport itself is gone where the caller has been killed
-        self._note(now, event["event"], what, port)
+        self._note(now, event["event"], what, request.match_info["caller"])
         return web.Response(status=202) if what == "" else _refusal(int(what), CODES[what])
 
     def _fate(self) -> str:
@@ -79,14 +79,14 @@ class Amazon:
                 return what
         return ""
 
-    def _note(self, now: float, event: dict[str, Any], what: str, port: int) -> None:
+    def _note(self, now: float, event: dict[str, Any], what: str, caller: str) -> None:
         header, payload = event["header"], event["payload"]
         endpoint = event.get("endpoint", {}).get("endpointId", "")
         if what == "400":
             self.refused.append((now, header["name"], endpoint, header["messageId"]))
         elif what == "":
             value = payload["usage"]["value"] if "usage" in payload else 0
-            self.accepted.append((now, header["name"], endpoint, header["messageId"], value, port))
+            self.accepted.append((now, header["name"], endpoint, header["messageId"], value, caller))
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         grant = str((await request.post())["refresh_token"]).split("|")[1]
@@ -128,7 +128,7 @@ def _refusal(status: int, code: str) -> web.StreamResponse:
 async def main() -> None:
     amazon, app = Amazon(), web.Application(client_max_size=2**24)
     app.router.add_post("/auth/o2/token", amazon.token)
-    app.router.add_post("/{region}/v3/events", amazon.event)
+    app.router.add_post("/{caller}/{region}/v3/events", amazon.event)
     app.router.add_post("/weather", amazon.set_weather)
     app.router.add_get("/progress", amazon.progress)
     app.router.add_get("/record", amazon.record)
