@@ -123,7 +123,7 @@ def _value(raw: Any, slot: Slot) -> Decimal:
     So 100.0004 % is refused, and 41.0004 % is 41.
     """
     number = _number(raw)
-    if abs(number) <= LARGEST:
+    if -LARGEST <= number <= LARGEST:  # compared as it is: abs() of 1e1000000 overflows
         number = slot.from_raw(number)
     if number < 0:
         raise MeasurementRefused("value", f"value is {shown(raw)}; a consumable is never below 0. Send 0 when empty.")

@@ -178,7 +178,7 @@ class Bridge:
 
     def _handle(self, number: int, message: MQTTMessage, stop: threading.Event) -> None:
         """Commit, answer, acknowledge. While the database is away it waits: the broker holds the rest."""
-        if message.retain or not self.options.is_ours(message.topic):  # retained: old, and given at every subscribing
+        if message.retain or not self._concerns_us(message.topic):  # retained: old, and given at every subscribing
             self._client.ack(message.mid, message.qos)
             return
         for attempt in range(1, 1_000_000):
@@ -198,14 +198,23 @@ class Bridge:
                     break
         self._finish(number, message, replies)
 
+    def _concerns_us(self, topic: str) -> bool:
+        if mqtt_messages.is_of_a_thing(topic):
+            return self.options.is_ours(topic)
+        log.warning("a message on %s is dropped: no thing has such a topic", ascii(topic[:100]))
+        return False
+
     def _answered(self, message: MQTTMessage) -> list[mqtt_messages.Reply]:
         handler = mqtt_messages.listened if self.options.listen_only else mqtt_messages.answered
         return handler(message.topic, message.payload)
 
     def _finish(self, number: int, message: MQTTMessage, replies: list[mqtt_messages.Reply]) -> None:
         for topic, body in replies:
-            self._client.publish(topic, json.dumps(body), qos=1)
-            self.counts[topic.rpartition("/shadow/")[2]] += 1
+            try:
+                self._client.publish(topic, json.dumps(body), qos=1)
+                self.counts[topic.rpartition("/shadow/")[2]] += 1
+            except ValueError as error:  # the question's topic was as long as a topic may be
+                log.warning("an answer on %s… is not published: %s", ascii(topic[:100]), error)
         if number == self._connection:
             self._client.ack(message.mid, message.qos)
         self.counts["heard"] += 1

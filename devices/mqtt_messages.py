@@ -29,6 +29,11 @@ class _Rejected(Exception):
         self.code, self.token = code, token
 
 
+def is_of_a_thing(topic: str) -> bool:
+    """Whether it is a shadow topic with a thing's name; "+" in a subscription is matched by an empty name too."""
+    return _TOPIC.fullmatch(topic) is not None
+
+
 def answered(topic: str, payload: bytes) -> list[Reply]:
     """Act on an update or a get as the shadow service, and what to publish then. Idempotent as documents.hear is.
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from devices.measurements import Accepted, Measurement, MeasurementRefused, accept
 from devices.models import Slot
+from devices.parsers import loads
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 SLOTS = {
@@ -87,6 +88,8 @@ def test_a_value_that_fits_is_kept_to_three_decimals(slot: str, value: Any, kept
         ("salt", Decimal("999999999.9999"), "largest"),
         ("salt", Decimal("1e999999"), "largest"),
         ("salt", 10**4000, "largest"),
+        ("salt", Decimal("1e1000000"), "largest"),
+        ("cups", Decimal("-1e1000000"), "below 0"),
         ("pods", 0, "at least"),
         ("cleaner", Decimal("0.0004"), "at least"),
         ("filter", 0, "at least"),
@@ -180,3 +183,15 @@ def test_whatever_is_said_is_either_kept_or_refused(slot: Any, sequence: Any, va
         return
     assert 0 <= accepted.value <= Decimal("999999999.999")
     assert 0 <= accepted.sequence < 2**63
+
+
+@given(st.sampled_from(sorted(SLOTS)), st.integers(-99, 99), st.integers(-(10**18), 10**18))
+def test_no_exponent_is_an_error_of_ours(slot: str, digits: int, exponent: int) -> None:
+    """JSON knows 1e1000000; each operation on such a number must be one that cannot overflow."""
+    number = loads(f"{digits}e{exponent}".encode())
+    calibrated = Slot(pk=7, slot_id=slot, sensor="level", measurement="Volume", raw_zero=5, raw_factor=Decimal("0.1"))
+    for slots in (SLOTS, {slot: calibrated}):
+        try:
+            assert 0 <= accept(Measurement(slot, 1, number), slots, NOW).value <= Decimal("999999999.999")
+        except MeasurementRefused:
+            continue

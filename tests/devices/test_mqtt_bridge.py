@@ -222,6 +222,23 @@ def test_our_own_fault_is_an_answer_and_stops_nobody(
     thing.heard("update/accepted", lambda: bridge.step(0.05))
 
 
+def test_a_topic_without_a_thing_stops_nobody(machine: Device, bridged: Any, things: Any) -> None:
+    bridge, thing = bridged(), things()
+    thing.client.publish("$aws/things//shadow/update", b"{}", qos=1).wait_for_publish(5)
+    thing.say("update", update(readings=[reading(1)]))
+    thing.heard("update/accepted", lambda: bridge.step(0.05))
+    assert bridge.counts["heard"] == 1
+
+
+def test_a_topic_too_long_to_be_answered_stops_nobody(machine: Device, bridged: Any, things: Any) -> None:
+    bridge, thing = bridged(), things()
+    topic = f"$aws/things/{'x' * (65535 - len('$aws/things//shadow/update'))}/shadow/update"
+    thing.client.publish(topic, b"{}", qos=1).wait_for_publish(5)
+    thing.say("update", update(readings=[reading(1)]))
+    thing.heard("update/accepted", lambda: bridge.step(0.05))
+    assert bridge.counts["heard"] == 2
+
+
 def test_two_bridges_share_a_subscription_and_record_everything_once(
     machine: Device, bridged: Any, things: Any
 ) -> None:
