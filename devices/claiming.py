@@ -50,8 +50,8 @@ def claim(user: AbstractBaseUser, serial: str, code: str, *, address: str = "") 
     rollback may forget the failures. The warranty begins with the first claim. Sends endpoint_changed(ownership).
     """
     tidy_serial = serial.strip() if re.fullmatch(SERIAL_PATTERN, serial.strip()) else _NO_SERIAL
-    doors = [f"customer:{user.pk}", f"serial:{tidy_serial.upper()}"]
-    doors += [f"address:{network}"] if (network := _network(address)) else []
+    places = [f"address:{network}"] if (network := _network(address)) else []
+    doors = [f"customer:{user.pk}", *places, f"serial:{serial.strip().upper()}"]
     if not attempts.allow(doors):
         raise ClaimThrottled("Too many attempts. Please wait an hour and try again.", _throttled(user, serial, address))
     device, cause = _judge(user, tidy_serial, tidy_code(code))
@@ -64,7 +64,8 @@ def claim(user: AbstractBaseUser, serial: str, code: str, *, address: str = "") 
 
 
 def forget_attempts() -> int:
-    """Delete refused claims older than 30 days; how many. Idempotent."""
+    """Delete refused claims older than 30 days, and counts of attempts whose hour is over; how many claims. Idempotent."""
+    attempts.forget()
     return ClaimAttempt.objects.filter(created_at__lt=timezone.now() - KEPT).delete()[0]
 
 

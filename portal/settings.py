@@ -306,7 +306,14 @@ if DATABASE_POOL_SIZE:
     DATABASES["default"]["OPTIONS"]["options"] = "-c statement_timeout=5000 -c lock_timeout=3000"
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "portal_cache",
+        # Limits on signing in are kept there; with Django's 300 a stranger pushes them out by making entries of his own.
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 LANGUAGE_CODE = "en"

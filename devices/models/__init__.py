@@ -8,13 +8,14 @@ from devices.models.products import DeviceModel, Marketplace, ModelMarketplace, 
 from devices.models.readings import DailyUse, HeardSequences, Inventory, Reading
 from devices.models.revisions import HandCheck, Picture, Revision
 from devices.models.shadow import DeviceEvent, Door, EventType, Shadow
-from devices.models.units import SERIAL_PATTERN, ClaimAttempt, Device
+from devices.models.units import SERIAL_PATTERN, AttemptCount, ClaimAttempt, Device
 from devices.models.vocabulary import VOLUME_UNITS, WEIGHT_UNITS, DisplayCategory, DrsState, MeasurementType, Sensor
 
 __all__ = [
     "SERIAL_PATTERN",
     "VOLUME_UNITS",
     "WEIGHT_UNITS",
+    "AttemptCount",
     "ClaimAttempt",
     "DailyUse",
     "Device",

@@ -100,6 +100,17 @@ class Device(models.Model):
         return bool(self.previous_key_hash) and (self.previous_key_until is None or self.previous_key_until > now)
 
 
+class AttemptCount(models.Model):
+    """How often one door was tried within its hour (attempts.py). ``door`` is a hash: the table tells nobody who tried."""
+
+    door = models.CharField(max_length=64, primary_key=True)
+    tried = models.PositiveSmallIntegerField()
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.tried} until {self.until:%H:%M}"
+
+
 class ClaimAttempt(models.Model):
     """A refused claim with its true cause, for support; kept for 30 days. The customer sees only ``reference``.
 

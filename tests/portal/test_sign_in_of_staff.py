@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 
 ADMIN, PORTAL = "/admin/login/?next=/admin/", "/accounts/login/"
 SAM, PASSWORD = "sam@example.com", "support-please"
@@ -46,6 +47,16 @@ def test_after_too_many_guesses_even_the_right_one_must_wait(client: Any) -> Non
 def test_guesses_at_the_other_door_count_too(client: Any) -> None:
     for guess in range(10):
         client.post(PORTAL, {"login": SAM, "password": f"guess {guess}"})
+    assert "Too many failed login attempts" in knock(client, PASSWORD).content.decode()
+
+
+def test_a_stranger_cannot_push_the_count_out_of_the_cache(client: Any) -> None:
+    for guess in range(10):
+        knock(client, f"guess {guess}")
+    entries = "SELECT 'zz' || n, 'x', now() + interval '1 hour' FROM generate_series(1, 2000) AS n"
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO portal_cache {entries}")
+    cache.set("one-more", 1)
     assert "Too many failed login attempts" in knock(client, PASSWORD).content.decode()
 
 
