@@ -12,21 +12,30 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+# `make run` needs no more than the first part of requirements.txt; what is below its line "Tests and checks" is most of the packages' weight.
+install = $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -r $(1) || { echo "The packages of requirements.txt could not be installed (see above): is the network there, and room on the disk?"; exit 1; }
+
 $(VENV)/installed: requirements.txt
 	@python='$(PYTHON)'; command -v "$$python" >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $$python here: install it, or name it with PYTHON=…"; exit 1; }; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$("$$python" -V). Name another with PYTHON=…"; exit 1; }; \
-	echo "Making a virtual environment in $(VENV) and installing requirements.txt (half a minute, once) …"; \
+	echo "Making a virtual environment in $(VENV) and installing the portal's part of requirements.txt (half a minute, once) …"; \
 	"$$python" -m venv $(VENV) || { echo "Python's venv module is missing, or $(VENV) cannot be written: on Debian, apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -r requirements.txt || { echo "The packages of requirements.txt could not be installed (see above): is the network there, and room on the disk?"; exit 1; }
+	@sed '/^# Tests and checks/,$$d' requirements.txt > $(VENV)/portal.txt
+	@$(call install,$(VENV)/portal.txt)
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	@echo "Installing what tests and checks need besides (half a minute, once) …"
+	@$(call install,requirements.txt)
 	@touch $@
 
 run: $(VENV)/installed ## The whole portal with the sandbox that plays Amazon, on this machine
 	@exec $(BIN)/python -m portal.supervisor run --under-make
 
-test: $(VENV)/installed ## All tests but those of make faults, on an embedded PostgreSQL of their own
+test: $(VENV)/tested ## All tests but those of make faults, on an embedded PostgreSQL of their own
 	@$(BIN)/python -m pytest -n 4 --dist loadgroup --ignore tests/faults $(ARGS)
 
-check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, deployment
+check: $(VENV)/tested ## Style, types, the law of the rooms, migrations, deployment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
@@ -34,17 +43,17 @@ check: $(VENV)/installed ## Style, types, the law of the rooms, migrations, depl
 	$(BIN)/python -m portal.embedded run $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
 
-bench: $(VENV)/installed ## Speeds and memory beside a floor measured in the same run (needs nginx)
+bench: $(VENV)/tested ## Speeds and memory beside a floor measured in the same run (needs nginx)
 	@for bench in delivery readings sns import skill; do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
 
-faults: $(VENV)/installed ## Real processes killed on purpose: workers, the web, the bridge
+faults: $(VENV)/tested ## Real processes killed on purpose: workers, the web, the bridge
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults $(ARGS)
 
 FLEET ?= 1000x30x600
-fleet: $(VENV)/installed ## 1,000 faulty units, 30 days, 10 minutes, over HTTP and then over MQTT (FLEET=units x days x seconds)
+fleet: $(VENV)/tested ## 1,000 faulty units, 30 days, 10 minutes, over HTTP and then over MQTT (FLEET=units x days x seconds)
 	@FLEET=$(FLEET) $(BIN)/python -m pytest -s tests/faults/test_simulated_fleet.py tests/faults/test_simulated_fleet_mqtt.py $(ARGS)
 
-screenshots: $(VENV)/installed ## New pictures for the README
+screenshots: $(VENV)/tested ## New pictures for the README
 	@mkdir -p .data/screenshots && SCREENSHOTS=.data/screenshots $(BIN)/python -m pytest -q tests/browser && \
 	cp .data/screenshots/sandbox.png .data/screenshots/device.png tests/browser/screenshots/
 
