@@ -214,18 +214,38 @@ async def _talk(method: str, url: str, **options: Any) -> Answer:
             aiohttp.ClientSession(timeout=SECONDS, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(method, url, allow_redirects=False, **options) as response,
         ):
-            document = _read(await response.content.read(MOST_BYTES))
+            body = await _capped(response)
             request_id = response.headers.get("X-Amzn-RequestId", "")
             log.info("Smart Properties: %s %s answered %s %s", method, url, response.status, request_id)
             if response.status // 100 != 2:
-                raise AspError(_words(response.status, document, request_id), response.status)
-            return Answer(response.status, document, response.headers.get("Location", ""))
+                raise AspError(_words(response.status, _read(body), request_id), response.status)
+            return Answer(response.status, _document(body), response.headers.get("Location", ""))
     except (aiohttp.ClientError, TimeoutError, OSError) as problem:
         raise AspError(f"Amazon gave no answer ({type(problem).__name__}).") from problem
 
 
+async def _capped(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, however many pieces it comes in; a little more than MOST_BYTES of one that is longer."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MOST_BYTES:
+            break
+    return bytes(body)
+
+
+def _document(body: bytes) -> Any:
+    """What a success says. One that we cannot read is as good as no answer: AspError, to be asked again."""
+    if len(body) > MOST_BYTES:
+        raise AspError(f"Amazon's answer is longer than {MOST_BYTES} bytes.")
+    try:
+        return json.loads(body or b"null")
+    except (ValueError, RecursionError) as problem:
+        raise AspError("Amazon's answer is not JSON.") from problem
+
+
 def _read(body: bytes) -> Any:
-    """JSON mostly; errors may be plain text."""
+    """What a refusal says: JSON mostly, or plain text."""
     try:
         return json.loads(body or b"null")
     except (ValueError, RecursionError):
@@ -267,6 +287,6 @@ def _renewed() -> tuple[float, str]:
     document = asyncio.run(_talk("POST", settings.LWA_TOKEN_URL, data=form)).document
     token = document.get("access_token") if isinstance(document, dict) else None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-        raise AspError("Login with Amazon gave no access token.", 200)
+        raise AspError("Login with Amazon gave no access token.")
     lives = document.get("expires_in")
     return time.monotonic() + (lives if isinstance(lives, int) else 3600) - AHEAD, token
