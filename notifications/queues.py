@@ -7,7 +7,7 @@ stored. Nothing else is ever deleted, so what we could not take now is taken lat
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 10  # SQS gives no more at once
 LONG_POLL = 20  # seconds; the longest that SQS waits
+SHORT_POLL = (
+    1  # seconds; without any wait SQS asks a few of its servers only, and may give nothing though there is something
+)
 VISIBLE_AGAIN = 120  # seconds; after a crash somebody else takes the message
 REFUSED_AGAIN = 11 * 3600  # seconds (SQS allows 12 h in all); a forgery stays as evidence until the queue forgets it
 _AWS = Config(connect_timeout=3, read_timeout=LONG_POLL + 10, retries={"total_max_attempts": 3})
@@ -33,17 +36,23 @@ def client_for(queue: str) -> Any:
     return boto3.client("sqs", region_name=named[1] if named else None, config=_AWS)
 
 
-def drain(queue: str, way: Message.Way, wait: int, stop: Callable[[], bool], again: Callable[[], bool]) -> Counter[str]:
-    """Take messages while `again()` or the queue has some, until `stop()`; how many of each outcome.
+def batches(queue: str, way: Message.Way, wait: int) -> Iterator[Counter[str]]:
+    """Take batch after batch, for ever; how many of each outcome, of none when SQS gave nothing for `wait` seconds.
 
     On the wire; raises what boto3 raises. A crash at any point loses nothing and counts nothing twice.
     """
-    client, tally = client_for(queue), Counter[str]()
-    while not stop():
-        taken = _take_batch(client, queue, way, wait)
-        tally.update(taken)
-        if not taken and not again():
+    client = client_for(queue)
+    while True:
+        yield _take_batch(client, queue, way, wait)
+
+
+def drain(queue: str, way: Message.Way) -> Counter[str]:
+    """Take all that the queue has; how many of each outcome. Else as `batches`."""
+    tally = Counter[str]()
+    for taken in batches(queue, way, SHORT_POLL):
+        if not taken:
             break
+        tally.update(taken)
     return tally
 
 

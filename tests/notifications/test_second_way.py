@@ -1,27 +1,34 @@
 """The second way in: SQS, played by moto's server through boto3's own AWS_ENDPOINT_URL_SQS. Nothing lost, nothing twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
+from threading import Event, Thread
 from typing import Any
 
 import boto3
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from notifications import inbox, queues, sns
+from notifications.management.commands import sns_pull
 from notifications.models import Message, Order, Topic
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, as_body, certificate_for, dash, pem
+from tests.the_house import until
 
 pytestmark = pytest.mark.django_db
+SHORT_POLL = queues.SHORT_POLL
 PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotification", "ItemShippedNotification"
 
 
 @pytest.fixture
-def queue(aws_far_side: str, certificate_server: Any, set_clock: Any, topic: Topic) -> str:
-    """A queue's address; Amazon's certificate can be had, and it is ten o'clock."""
+def queue(
+    aws_far_side: str, certificate_server: Any, set_clock: Any, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A queue's address; Amazon's certificate can be had, and it is ten o'clock. What is in the queue is there at once."""
+    monkeypatch.setattr(queues, "SHORT_POLL", 0)
     made: str = boto3.client("sqs").create_queue(QueueName="dash")["QueueUrl"]
     return made
 
@@ -180,6 +187,57 @@ def test_what_cannot_be_taken_now_is_taken_later(
     assert pull(queue) == "1 stored"
 
 
+@pytest.fixture
+def pulling(queue: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`sns_pull` as it runs for good, in a thread with a database connection of its own."""
+
+    def run() -> None:
+        command._keep_on(queue)
+        connection.close()
+
+    monkeypatch.setattr(queues, "LONG_POLL", 1)
+    monkeypatch.setattr(sns_pull, "PAUSE", 0.01)
+    command = sns_pull.Command()
+    command.stopping = Event()
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    command.stopping.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_restart_of_the_database_is_survived(queue: str, put: Any, amazon: Amazon, pulling: None) -> None:
+    put(amazon.message())
+    until(Message.objects.exists, 10, "the first is stored")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+    put(amazon.message())
+    until(lambda: visible_again(queue) or Message.objects.count() == 2, 10, "the second is stored by a new connection")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_that_nobody_thought_of_does_not_end_it(
+    queue: str, put: Any, amazon: Amazon, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    asked, whole = [], queues.client_for
+
+    def odd(address: str) -> Any:
+        asked.append(address)
+        if len(asked) == 1:
+            raise LookupError("odd")
+        return whole(address)
+
+    monkeypatch.setattr(queues, "client_for", odd)
+    request.getfixturevalue("pulling")
+    put(amazon.message())
+    until(Message.objects.exists, 10, "it goes on")
+
+
 def test_a_crash_between_storing_and_deleting_counts_nothing_twice(
     queue: str, put: Any, amazon: Amazon, work: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +273,31 @@ def test_the_dead_letter_queue_goes_through_the_same_door(
     work()
     assert (Message.objects.get().came_by, Order.objects.get().device) == ("redrive", machine)
     assert run("sns_redrive", queue) == "nothing"
+
+
+@pytest.mark.parametrize("command", ["sns_pull", "sns_redrive"])
+def test_an_empty_answer_without_a_wait_is_not_believed(
+    command: str, queue: str, put: Any, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQS asks a few of its servers only, unless it is given a second."""
+    from moto.sqs.models import SQSBackend
+
+    whole = SQSBackend.receive_message
+
+    def hasty(self: Any, queue_name: str, count: int, wait: int, *args: Any) -> Any:
+        return whole(self, queue_name, count, 0, *args) if wait else []
+
+    monkeypatch.setattr(SQSBackend, "receive_message", hasty)
+    monkeypatch.setattr(queues, "SHORT_POLL", SHORT_POLL)
+    put(amazon.message())
+    assert run(command, queue, **({"once": True} if command == "sns_pull" else {})) == "1 stored"
+
+
+@pytest.mark.parametrize("command", ["sns_pull", "sns_redrive"])
+@pytest.mark.parametrize("address", ["{}-gone", "nonsense"])
+def test_a_queue_that_cannot_be_read_is_said_in_words(command: str, address: str, queue: str) -> None:
+    with pytest.raises(CommandError, match="cannot be read"):
+        run(command, address.format(queue), **({"once": True} if command == "sns_pull" else {}))
 
 
 @pytest.mark.parametrize("command", ["sns_pull", "sns_redrive"])

@@ -1,7 +1,7 @@
 """Take SNS messages from SQS queues, the second way in beside the HTTPS door. Runs until it is told to stop."""
 
+import logging
 import signal
-import time
 from collections import Counter
 from threading import Event, Thread
 from typing import Any
@@ -13,6 +13,8 @@ from django.db import close_old_connections
 
 from notifications import queues
 from notifications.models import Message
+
+log = logging.getLogger(__name__)
 
 PAUSE = 5.0  # seconds after Amazon's or our own trouble
 
@@ -30,7 +32,7 @@ class Command(BaseCommand):
             raise CommandError("No queue: name one with --queue or set SNS_QUEUE_URLS.")
         self.stopping = Event()
         if options["once"]:
-            self._report(sum((self._drain(queue, again=False) for queue in found), Counter()))
+            self.stdout.write(drained(found, Message.Way.SQS))
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
@@ -38,18 +40,23 @@ class Command(BaseCommand):
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
 
-    def _drain(self, queue: str, *, again: bool) -> Counter[str]:
-        wait = queues.LONG_POLL if again else 0
-        return queues.drain(queue, Message.Way.SQS, wait, self.stopping.is_set, lambda: again)
-
     def _keep_on(self, queue: str) -> None:
+        """Until told to stop, whatever happens: a thread that ends leaves its queue to nobody."""
         while not self.stopping.is_set():
             try:
-                close_old_connections()
-                self._drain(queue, again=True)
-            except (BotoCoreError, ClientError) as problem:
-                self.stderr.write(f"{queue}: {problem}")
-                time.sleep(PAUSE)
+                for _ in queues.batches(queue, Message.Way.SQS, queues.LONG_POLL):
+                    close_old_connections()  # one that the database ended fails once, and is then renewed
+                    if self.stopping.is_set():
+                        return
+            except Exception:
+                log.exception("The queue %s could not be read; again in %s s", queue, PAUSE)
+                self.stopping.wait(PAUSE)
 
-    def _report(self, tally: Counter[str]) -> None:
-        self.stdout.write(", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items())) or "nothing")
+
+def drained(addresses: list[str], way: Message.Way) -> str:
+    """All that these queues have is taken; how many of each outcome, in words."""
+    try:
+        tally = sum((queues.drain(queue, way) for queue in addresses), Counter())
+    except (BotoCoreError, ClientError, ValueError) as problem:
+        raise CommandError(f"The queue cannot be read: {problem}") from problem
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items())) or "nothing"

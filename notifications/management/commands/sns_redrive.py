@@ -1,12 +1,11 @@
 """Put what SNS gave up on (the dead-letter queue) through the same verification and inbox; nothing is counted twice."""
 
-from collections import Counter
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from notifications import queues
+from notifications.management.commands.sns_pull import drained
 from notifications.models import Message
 
 
@@ -20,7 +19,4 @@ class Command(BaseCommand):
         found = options["queue"] or settings.SNS_DEAD_LETTER_URLS
         if not found:
             raise CommandError("No dead-letter queue: name one with --queue or set SNS_DEAD_LETTER_URLS.")
-        tally: Counter[str] = Counter()
-        for queue in found:
-            tally += queues.drain(queue, Message.Way.REDRIVE, 0, lambda: False, lambda: False)
-        self.stdout.write(", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items())) or "nothing")
+        self.stdout.write(drained(found, Message.Way.REDRIVE))
