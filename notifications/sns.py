@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -316,7 +316,7 @@ def read_certificate(pem: bytes) -> x509.Certificate:
         raise Forbidden("certificate", "not exactly one PEM block")
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError as problem:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as problem:
         raise Forbidden("certificate", "unreadable") from problem
 
 

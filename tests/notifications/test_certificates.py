@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
-from notifications import certificates, regions, sns
-from tests.notifications.signing_amazon import FILE, NOW, URL, Amazon, FarSide, certificate_for, pem
+from notifications import certificates, forensics, regions, sns
+from tests.notifications.signing_amazon import FILE, NOW, URL, Amazon, FarSide, as_body, certificate_for, pem
 
 
 def url(number: int) -> str:
@@ -41,6 +43,19 @@ def test_a_page_that_is_no_certificate_is_not_remembered(certificate_server: Far
         certificates.fetch(URL)
     certificate_server.body = pem(amazon.certificate)
     assert certificates.fetch(URL) == amazon.certificate
+
+
+def test_a_certificate_of_a_version_that_there_is_not(
+    certificate_server: FarSide, amazon: Amazon, topic: Any, door: Any
+) -> None:
+    der = amazon.certificate.public_bytes(serialization.Encoding.DER).replace(
+        b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1
+    )
+    certificate_server.body = ssl.DER_cert_to_PEM_cert(der).encode()
+    message = amazon.message()
+    assert door(message).status_code == 403
+    report = forensics.as_text(forensics.explain(as_body(message)))
+    assert "unreadable" in report
 
 
 def test_many_who_ask_at_once_share_one_request(certificate_server: FarSide, amazon: Amazon) -> None:
