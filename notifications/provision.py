@@ -24,8 +24,16 @@ class ProvisionError(Exception):
     """It cannot be set right from here; the text says why."""
 
 
-def wanted_for(arn: str, kind: str) -> Wanted:
-    """The topic with our door as its subscriber, and the first of our passwords if there are any."""
+def wanted_for(arn: str, kind: str = "") -> Wanted:
+    """The topic with our door as its subscriber, and the first of our passwords if there are any.
+
+    Its kind is what staff entered, and `kind` (default: Dash) only where nobody did. Raises ProvisionError for another one:
+    it would let the wrong publisher in.
+    """
+    row = Topic.objects.filter(arn=arn).first()
+    if row and kind not in ("", row.kind):
+        raise ProvisionError(f"{arn} is entered as a topic of {row.get_kind_display()}.")
+    kind = row.kind if row else kind or Topic.Kind.DRS
     door = urlsplit(f"{settings.PUBLIC_URL}/sns/")
     if settings.SNS_BASIC_AUTH:
         door = door._replace(netloc=f"{settings.SNS_BASIC_AUTH[0]}@{door.netloc}")
@@ -34,7 +42,7 @@ def wanted_for(arn: str, kind: str) -> Wanted:
 
 def check(topic: Topic) -> list[str]:
     """In what the topic at AWS is not as it should be, written down on its row. Idempotent, on the wire."""
-    wanted = wanted_for(topic.arn, topic.kind)
+    wanted = wanted_for(topic.arn)
     words = [difference.words for difference in differences(wanted, look(wanted))]
     Topic.objects.filter(pk=topic.pk).update(drift=words, drift_checked_at=Now())
     return words
@@ -146,8 +154,6 @@ def _let_sns_send(wanted: Wanted, _: str) -> None:
 def _subscribe(wanted: Wanted, code: str) -> None:
     """The row first: the confirmation comes before this returns, and is confirmed only when it was asked for."""
     row, _ = Topic.objects.get_or_create(arn=wanted.arn, defaults={"kind": wanted.kind, "signature_version": "2"})
-    if row.kind != wanted.kind:
-        raise ProvisionError(f"{wanted.arn} is entered as a topic of {row.get_kind_display()}.")
     Topic.objects.filter(pk=row.pk).update(subscription=Topic.Subscription.PENDING, subscription_at=Now())
     attributes = {name: _as_text(value) for name, value in wanted.attributes().items()}
     _clients(wanted)[0].subscribe(

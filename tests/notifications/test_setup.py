@@ -86,6 +86,23 @@ def test_everything_is_set_up_for_exactly_the_right_publisher(kind: str, publish
     assert (row.kind, row.subscription, row.signature_version) == (kind, Topic.Subscription.PENDING, "2")
 
 
+def test_a_topic_is_set_up_as_what_it_is_entered(aws: Any) -> None:
+    Topic.objects.create(arn=ARN, kind="asp")
+    setup("--apply")
+    assert policy(aws)["Statement"][-1]["Principal"] == {"AWS": PROPERTIES}
+
+
+@pytest.mark.parametrize("what", ["--apply", "--dry-run"])
+def test_another_kind_than_it_is_entered_is_refused_before_anything_is_done(what: str, aws: Any) -> None:
+    Topic.objects.create(arn=ARN, kind="asp", subscription="confirmed")
+    aws.create_topic(Name="dash-orders")
+    before = policy(aws)
+    with pytest.raises(CommandError, match="entered as a topic of Smart Properties"):
+        setup(what, "--kind", "drs")
+    assert policy(aws) == before
+    assert not boto3.client("sqs").list_queues().get("QueueUrls")
+
+
 def test_the_dead_letter_queue_takes_from_this_topic_only(aws: Any) -> None:
     setup("--apply")
     sqs = boto3.client("sqs")

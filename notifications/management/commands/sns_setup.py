@@ -16,7 +16,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("arn", nargs="*", help="the topic's ARN; default: SNS_TOPIC_ARNS")
-        parser.add_argument("--kind", choices=Topic.Kind.values, default=Topic.Kind.DRS)
+        parser.add_argument(
+            "--kind",
+            choices=Topic.Kind.values,
+            default="",
+            help="of a new topic; default: drs. An entered one has its own",
+        )
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--dry-run", action="store_true", help="say what would be done")
         what.add_argument("--apply", action="store_true", help="do it; a policy is added to, never changed")
