@@ -168,6 +168,8 @@ _LEFT = """(SELECT coalesce(jsonb_object_agg(k, v), '{}'::jsonb) FROM jsonb_each
            WHERE NOT (u.done ? k AND (v->>0)::bigint <= u.version))"""
 _DAILY = "CASE WHEN u.advance THEN " + grid.NEXT_DUE.format(phase="u.phase") + " ELSE e.daily_at END"
 _NOT_BEFORE = "now() + make_interval(secs => u.delay)"
+# A description that changed, or a device that is to be announced all over again, while it was being announced: what was said may be old.
+_DESCRIBED_ANEW = "coalesce((e.changed->'description'->>0)::bigint > u.version, false)"
 _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
@@ -185,7 +187,8 @@ UPDATE skill_endpoint AS e SET
   reported_at = CASE WHEN u.whole THEN now() ELSE e.reported_at END,
   duty = u.duty,
   silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
-  announced_digest = CASE WHEN u.deleted THEN '' ELSE coalesce(u.announced, e.announced_digest) END,
+  announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced IS NOT NULL AND {_DESCRIBED_ANEW} THEN 'unsure'
+    ELSE coalesce(u.announced, e.announced_digest) END,
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, 1000) WHEN u.given_back THEN e.attempts ELSE 0 END,
   last_code = CASE WHEN u.given_back THEN e.last_code ELSE u.code END,
   last_text = CASE WHEN u.given_back THEN e.last_text ELSE u.text END,

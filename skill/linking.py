@@ -88,7 +88,7 @@ def _store_grant(user: Any, region: str, code_hash: str, tokens: lwa.Tokens, tok
     if not created:
         AlexaGrant.objects.filter(pk=grant.pk).update(generation=F("generation") + 1, **fresh)
     grant.refresh_from_db()
-    outbox.introduce(grant, endpoints.announceable(user), settling=FIRST_REPORT_AFTER)
+    outbox.introduce(grant, endpoints.announceable(user), FIRST_REPORT_AFTER, relinked=True)
     oauth.supersede(token)
     Enablement.objects.filter(user=user).update(disable_at=None)  # linked again before the skill was disabled
     return grant
@@ -125,11 +125,10 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
 
 
 def _silence(grant: AlexaGrant) -> None:
-    """Nothing more is said under this grant; whoever is talking now has lost the lease."""
+    """Nothing more is said under this grant; whoever is talking now can settle nothing, and `leased_until` keeps others from talking
+    until that must be over."""
     ids = list(Endpoint.objects.select_for_update().filter(grant=grant).order_by("pk").values_list("pk", flat=True))
-    Endpoint.objects.filter(pk__in=ids).update(
-        due_at=None, lease=None, leased_until=None, announced_digest="", not_before=None
-    )
+    Endpoint.objects.filter(pk__in=ids).update(due_at=None, lease=None, announced_digest="", not_before=None)
     untold = [Event.Status.PENDING, Event.Status.WAITING]
     Event.objects.filter(endpoint__in=ids, status__in=untold).update(status=Event.Status.CANCELLED, settled_at=Now())
 

@@ -121,8 +121,12 @@ def _unknown_to(grant: AlexaGrant) -> list[Device]:
     return [device for device in endpoints.announceable(grant.user_id) if endpoints.endpoint_id(device) not in known]
 
 
-def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0) -> None:
-    """Make endpoints of these devices for the grant, or begin again with those that are there; due after `settling` seconds."""
+def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0, *, relinked: bool = False) -> None:
+    """Make endpoints of these devices for the grant, or begin again with those that are there; due after `settling` seconds.
+
+    Who is talking about them now goes on alone, and finds them due when it settles; if the customer was `relinked` meanwhile, that
+    talk is of an older link and settles nothing, but nobody else begins before it must be over.
+    """
     rows = sorted((device.pk, endpoints.endpoint_id(device)) for device in devices)
     params = {
         "grant": grant.pk,
@@ -130,6 +134,7 @@ def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0)
         "devices": [pk for pk, _ in rows],
         "names": [name for _, name in rows],
         "settling": settling,
+        "relinked": relinked,
     }
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(_INTRODUCE, params)
@@ -293,7 +298,7 @@ ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
   owed_since = CASE WHEN e.due_at IS NULL THEN now() ELSE e.owed_since END, duty = CASE WHEN e.due_at IS NULL THEN 0 ELSE e.duty END,
   silent_since = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.silent_since END,
   missed_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.missed_at END,
-  lease = NULL, leased_until = NULL, last_code = '', last_text = ''
+  lease = CASE WHEN %(relinked)s THEN NULL ELSE e.lease END, last_code = '', last_text = ''
 """
 _KNOWN = "SELECT endpoint_id, announced_digest, left_out FROM skill_endpoint WHERE grant_id = %(grant)s AND wanted AND due_at IS NOT NULL"
 _DISCOVERED = """

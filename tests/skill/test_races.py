@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from devices import registry
 from devices.models import Device, Inventory
-from skill import claims, delivery, jobs, linking, renewal
+from skill import claims, delivery, jobs, linking, outbox, renewal
 from skill.models import AlexaGrant, Endpoint
 from tests.skill.deeds import deliver_all, make_due, reading
 from tests.the_house import until
@@ -54,6 +54,27 @@ def wait_for_a_lock() -> None:
 
 def test_a_second_worker_during_an_overrun_lease(linked: Any, machine: Any, amazon: Any) -> None:
     """The first worker's answer comes when another has told a newer level meanwhile: it must undo nothing of that."""
+
+    def overrun() -> None:
+        Endpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
+        reading(machine, 40, 2)
+        others.extend(jobs.load(claims.claim("NA", 10)).values())
+
+    others: list[Any] = []
+    reading(machine, 50, 1)
+    during_the_first_talk(amazon, overrun)
+    ((_, (job,)),) = others
+    held = Endpoint.objects.get()
+    assert held.lease == job.lease, "the slow worker touched what is another's"
+    assert held.reported_at is None
+    assert held.changed["level:Beans.Hopper"][0] == held.version
+    told = claims.Outcome(job, done=["level:Beans.Hopper", "description"], reported=True, whole=True)
+    assert claims.settle([told]) == 1
+    assert Endpoint.objects.get().changed == {}
+
+
+def during_the_first_talk(amazon: Any, work: Callable[[], Any]) -> None:
+    """`work` done while the first answer of the next delivery is still out."""
     silent, heard = threading.Event(), threading.Event()
 
     async def first_one_waits(event: dict[str, Any]) -> None:
@@ -62,21 +83,53 @@ def test_a_second_worker_during_an_overrun_lease(linked: Any, machine: Any, amaz
             await asyncio.to_thread(silent.wait, 10)
 
     amazon.script = first_one_waits
-    reading(machine, 50, 1)
     slow, _ = aside(lambda: delivery.deliver(1))
     assert heard.wait(10)
+    try:
+        work()
+    finally:
+        silent.set()
+        slow.join()
+
+
+@pytest.mark.parametrize("again", [outbox.resync, lambda grant: linking.suspect(grant.user_id)])
+def test_who_has_to_be_announced_again_during_a_talk_is_not_talked_about_twice(
+    linked: Any, machine: Any, amazon: Any, again: Callable[[AlexaGrant], Any]
+) -> None:
+    """Not by two at once; and not forgotten, although what the talk itself announces is accepted after that."""
+
+    def announce_again() -> None:
+        again(linked)
+        assert Endpoint.objects.filter(due_at__lte=Now()).exists()
+        assert claims.claim("NA", 10) == []
+
+    registry.rename(machine, "Kitchen espresso")
+    during_the_first_talk(amazon, announce_again)
+    deliver_all()
+    assert len(amazon.named("AddOrUpdateReport")) == 2
+
+
+@pytest.mark.parametrize("unlinked_first", [False, True])
+def test_the_talk_of_an_older_link_settles_nothing_and_is_over_before_the_next(
+    linked: Any, machine: Any, alice: Any, amazon: Any, unlinked_first: bool
+) -> None:
+    def link_again() -> None:
+        if unlinked_first:
+            linking.close(linked.pk, linked.generation, "Unlinked.")
+        linking.accept_grant(alice, "code-2", "NA")
+        make_due(Endpoint.objects.all())
+        assert claims.claim("NA", 10) == []
+
+    reading(machine, 50, 1)
+    during_the_first_talk(amazon, link_again)
+    endpoint = Endpoint.objects.get()
+    assert endpoint.reported_at is None
+    assert "level:Beans.Hopper" in endpoint.changed or unlinked_first
+    assert claims.claim("NA", 10) == [], "the older talk has lost its lease, not its time"
     Endpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
-    reading(machine, 40, 2)
-    ((_, (job,)),) = jobs.load(claims.claim("NA", 10)).values()
-    silent.set()
-    slow.join()
-    held = Endpoint.objects.get()
-    assert held.lease == job.lease, "the slow worker touched what is another's"
-    assert held.reported_at is None
-    assert held.changed["level:Beans.Hopper"][0] == held.version
-    told = claims.Outcome(job, done=["level:Beans.Hopper", "description"], reported=True, whole=True)
-    assert claims.settle([told]) == 1
-    assert Endpoint.objects.get().changed == {}
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert {event["_token"] for event in amazon.named("AddOrUpdateReport")} == {"Atza|2"}
 
 
 def test_what_is_said_is_never_older_than_the_version_that_was_claimed(linked: Any, machine: Any) -> None:
