@@ -13,7 +13,7 @@ from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from skill import board, duty, outbox, view_page
+from skill import board, duty, misses, outbox, view_page
 from skill.board import Ledger
 from skill.filters import AnswerFilter
 from skill.models import AlexaGrant, Application, Endpoint, Gateway
@@ -65,7 +65,7 @@ def situation(endpoint: Endpoint, now: datetime) -> tuple[str, str]:
 
 def _verdicts(endpoint: Endpoint) -> list[int]:
     last = max(endpoint.owed_since, endpoint.reported_at or endpoint.owed_since)
-    return duty.days(endpoint.duty, last, timezone.now(), owed=endpoint.wanted and endpoint.due_at is not None)
+    return duty.days(endpoint.duty, last, timezone.now(), owed=misses.is_owed(endpoint.pk))
 
 
 def _lateness(endpoint: Endpoint, now: datetime) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
-from skill import duty, grid, misses
+from skill import duty, endpoints, grid, misses
 from skill.jobs import Job
 from skill.models import Event
 from skill.quoting import quote
@@ -101,6 +101,7 @@ def settle(outcomes: list[Outcome]) -> int:
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     job = outcome.job
+    idle = job.device is not None and endpoints.is_idle(job.device)
     return {
         "id": job.pk,
         "lease": str(job.lease),
@@ -120,8 +121,16 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "text": quote(outcome.text, 300),
         "left_out": outcome.left_out if outcome.left_out is None else quote(outcome.left_out, 300),
         "phase": grid.phase(job.user_id),
-        "duty": duty.judge(job.duty, job.owed_since, job.read_at) if outcome.whole else job.duty,
+        "duty": _record(outcome, idle),
+        "idle": idle,
     }
+
+
+def _record(outcome: Outcome, idle: bool) -> int:
+    job = outcome.job
+    if outcome.whole:
+        return duty.judge(job.duty, job.owed_since, job.read_at)
+    return duty.excuse(job.duty, job.owed_since, job.read_at) if idle else job.duty
 
 
 def settle_events(ends: Sequence[EventEnd]) -> list[None]:
@@ -174,7 +183,7 @@ _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
     reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool,
-    delay float, code text, text text, left_out text, phase float, duty bigint)
+    delay float, code text, text text, left_out text, phase float, duty bigint, idle bool)
 ), held AS (
   SELECT e.id FROM skill_endpoint AS e JOIN u ON u.id = e.id AND u.lease = e.lease ORDER BY e.id FOR UPDATE OF e
 )
@@ -186,6 +195,7 @@ UPDATE skill_endpoint AS e SET
   sent_at = CASE WHEN u.reported THEN now() ELSE e.sent_at END,
   reported_at = CASE WHEN u.whole THEN now() ELSE e.reported_at END,
   duty = u.duty,
+  owed_since = CASE WHEN u.idle THEN now() ELSE e.owed_since END,
   silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
   announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced IS NOT NULL AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,

@@ -1,14 +1,15 @@
 """The record of the daily duty: two bits a day for the last 31 days, in one integer on the endpoint. Pure.
 
-The lowest two bits are the day of the last accepted report, or of the link while there is none. A day is judged by the gap that
-ended on it: was more than 24 hours between two whole inventory reports, or between the link and the first?
+The lowest two bits are the day of the last accepted report, or that since which one is owed (Endpoint.owed_since) while there is none
+since. A day is judged by the gap that ended on it: was more than 24 hours between two whole inventory reports, or before the first?
 """
 
 from datetime import datetime, timedelta
 
 DAYS = 31
 DAY = timedelta(hours=24)
-EXCUSED, ON_TIME, LATE, MISSED = 0, 1, 2, 3  # excused: nothing was owed (not linked, or linked for less than a day)
+# Excused: nothing was owed (no link, or no level that Alexa knows, or for less than a day).
+EXCUSED, ON_TIME, LATE, MISSED = 0, 1, 2, 3
 _MASK = (1 << (2 * DAYS)) - 1
 
 
@@ -18,6 +19,11 @@ def judge(record: int, last: datetime, now: datetime) -> int:
     if passed == 0:
         return record if record & 3 else record | ON_TIME
     return _later(record, passed - 1, MISSED) << 2 & _MASK | (ON_TIME if now - last <= DAY else LATE)
+
+
+def excuse(record: int, last: datetime, now: datetime) -> int:
+    """The record at `now` where nothing has been owed since `last`."""
+    return _later(record, _days_between(last, now), EXCUSED)
 
 
 def days(record: int, last: datetime, now: datetime, owed: bool = True) -> list[int]:

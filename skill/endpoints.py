@@ -156,8 +156,12 @@ def nameplate(device: Owned, make: Make) -> Unit:
 
 def is_silent(device: Unit) -> bool:
     """Does Alexa know a level sensor of which there is no reading?"""
-    known = [sensor for sensor in device.make.sensors if sensor.kind == "level" and sensor.replenishment_id]
-    return len(known) > len(device.levels)
+    return device.make.levels_owed > len(device.levels)
+
+
+def is_idle(device: Unit) -> bool:
+    """Is no report a day owed, because Alexa knows no level sensor?"""
+    return device.make.levels_owed == 0
 
 
 def endpoint_object(device: Unit) -> Json:

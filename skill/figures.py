@@ -109,10 +109,7 @@ _OVERDUE = f"""
 SELECT region, (SELECT extract(epoch FROM now() - due_at)::float FROM skill_endpoint AS e
   WHERE e.region = r.region AND due_at <= now() ORDER BY due_at LIMIT 1) FROM {_REGIONS}
 """  # noqa: S608  (statements of ours, no values)
-_SENSORS = """
-JOIN devices_device AS d ON d.id = e.device_id
-JOIN devices_slot AS s ON s.device_model_id = d.device_model_id AND s.sensor = 'level' AND s.replenishment_id <> ''
-"""
+_SENSORS = f"JOIN devices_device AS d ON d.id = e.device_id {misses.SENSORS}"
 _LEVELS = f"SELECT count(*) FROM skill_endpoint AS e {_SENSORS} WHERE {misses.OWED}"  # noqa: S608
 _BEHIND = f"""
 SELECT count(*) FROM ({misses.CANDIDATES.format(owing=f"({misses.LATE} OR {misses.SILENT})")}) AS c

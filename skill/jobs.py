@@ -90,7 +90,7 @@ class Job:
     attempts: int
     announced_digest: str
     duty: int
-    owed_since: datetime  # the last whole report, or the link
+    owed_since: datetime  # the last whole report, or since when one is owed
     in_arrears: bool  # is a missed day noted that was not made good?
     device: endpoints.Unit | None
     events: list[Telling] = field(default_factory=list)

@@ -60,6 +60,11 @@ class Make:
         return any(name != CONNECTIVITY for interface in self.interfaces for name in interface.properties)
 
     @functools.cached_property
+    def levels_owed(self) -> int:
+        """Of how many levels Amazon is owed a report a day: of those that have her replenishment ID."""
+        return sum(sensor.kind == "level" and bool(sensor.replenishment_id) for sensor in self.sensors)
+
+    @functools.cached_property
     def pattern(self) -> Json:
         """Their endpoint objects, but for what is a device's own."""
         return discovery.pattern(

@@ -1,9 +1,10 @@
 """The proof of the daily duty: a row for every sensor and day that ended without a report, with the reason. A day that was kept leaves
 no row; it stands in the endpoint's record (duty.py).
 
-A day here is 24 hours: from the last whole report, from the link while there is none, or from when a sensor without a reading was
-first left out. It is noticed by a sweep, so that it does not matter whether a report is ever accepted again, and by the report that
-comes too late (claims.py). Compared with the database's clock only.
+A day here is 24 hours: from the last whole report; while there is none, from the link or from the last look that found no level with a
+replenishment ID, for until then nothing was owed; or from when a sensor without a reading was first left out. It is noticed by a sweep,
+so that it does not matter whether a report is ever accepted again, and by the report that comes too late (claims.py). Compared with the
+database's clock only.
 """
 
 from collections.abc import Iterator
@@ -41,6 +42,13 @@ def notice(endpoint_ids: list[int]) -> int:
         return int(cursor.fetchone()[0])
 
 
+def is_owed(endpoint_id: int) -> bool:
+    """Is Amazon owed a report a day of this endpoint: is it linked, with a level that she knows?"""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_OWED, [endpoint_id])
+        return bool(cursor.fetchone()[0])
+
+
 def made_good(endpoint_ids: list[int]) -> None:
     """Whole reports were accepted from these endpoints: their missed days end, but for a sensor that still has no reading."""
     with connection.cursor() as cursor:
@@ -66,18 +74,22 @@ def _in_arrears() -> Iterator[list[int]]:
 LATE = "greatest(e.owed_since, e.reported_at) < now() - interval '24 hours'"
 SILENT = "coalesce(e.silent_since < now() - interval '24 hours', false)"
 OWED = "e.due_at IS NOT NULL AND e.wanted"
+SENSORS = "JOIN devices_slot AS s ON s.device_model_id = d.device_model_id AND s.sensor = 'level' AND s.replenishment_id <> ''"
+_HAS_LEVELS = f"EXISTS (SELECT FROM devices_device AS d {SENSORS} WHERE d.id = e.device_id)"
+_IS_OWED = f"SELECT EXISTS (SELECT FROM skill_endpoint AS e WHERE e.id = %s AND {OWED} AND {_HAS_LEVELS})"  # noqa: S608  (statements of ours, no values)
 IN_TROUBLE = f"{OWED} AND (e.last_code <> '' OR e.silent_since IS NOT NULL)"
 _UNNOTED = f"({LATE} OR {SILENT}) AND (e.missed_at IS NULL OR e.missed_at < now() - interval '24 hours')"
 # A report is due an hour before the day is over, and put off only for a code: two indexes hold all that can be missed.
 CANDIDATES = f"""
 SELECT e.id FROM skill_endpoint AS e WHERE e.region IN ('NA', 'EU', 'FE') AND e.due_at <= now() AND e.wanted AND {{owing}}
 UNION SELECT e.id FROM skill_endpoint AS e WHERE {IN_TROUBLE} AND {{owing}}
-"""  # noqa: S608  (statements of ours, no values)
+"""  # noqa: S608
 _IN_ARREARS = CANDIDATES.format(owing=_UNNOTED)
 _NOTICE = f"""
 WITH owing AS (
   SELECT e.*, {LATE} AS late, greatest(CASE WHEN {LATE} THEN greatest(e.owed_since, e.reported_at) ELSE e.silent_since END, e.missed_at)
-    AS since FROM skill_endpoint AS e WHERE e.id = ANY(%(ids)s) AND {OWED} AND {_UNNOTED} ORDER BY e.id FOR UPDATE
+    AS since FROM skill_endpoint AS e WHERE e.id = ANY(%(ids)s) AND {OWED} AND {_UNNOTED} AND {_HAS_LEVELS}
+  ORDER BY e.id FOR UPDATE
 ), noted AS (
   UPDATE skill_endpoint AS e SET missed_at = o.since + floor(extract(epoch FROM now() - o.since) / 86400) * interval '24 hours'
   FROM owing AS o WHERE e.id = o.id RETURNING e.id
@@ -90,8 +102,7 @@ WITH owing AS (
     CASE WHEN i.id IS NULL THEN '' ELSE o.last_code END,
     CASE WHEN i.id IS NULL THEN '' ELSE coalesce(nullif(o.last_text, ''), nullif(g.trouble, ''),
       CASE WHEN o.last_code = '' AND door.open_until IS NOT NULL THEN door.trouble END, '') END
-  FROM owing AS o JOIN skill_alexagrant AS g ON g.id = o.grant_id JOIN devices_device AS d ON d.id = o.device_id
-  JOIN devices_slot AS s ON s.device_model_id = d.device_model_id AND s.sensor = 'level' AND s.replenishment_id <> ''
+  FROM owing AS o JOIN skill_alexagrant AS g ON g.id = o.grant_id JOIN devices_device AS d ON d.id = o.device_id {SENSORS}
   LEFT JOIN devices_inventory AS i ON i.device_id = d.id AND i.slot_id = s.id
   LEFT JOIN skill_gateway AS door ON door.name = o.region
   CROSS JOIN LATERAL generate_series(

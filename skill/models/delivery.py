@@ -117,7 +117,10 @@ class Endpoint(models.Model):
     sent_at = models.DateTimeField("last state report", null=True, blank=True)
     reported_at = models.DateTimeField("last whole inventory report", null=True, blank=True)
     duty = models.BigIntegerField(default=0, help_text="Two bits a day for 31 days (duty.py).")
-    owed_since = models.DateTimeField(db_default=Now(), help_text="Since when Amazon is owed a report a day: the link.")
+    owed_since = models.DateTimeField(
+        db_default=Now(),
+        help_text="Since when Amazon is owed a report a day: the link, or the last look that found no level she knows.",
+    )
     silent_since = models.DateTimeField(
         null=True, blank=True, help_text="Since when a daily report had to leave out a sensor that has no reading."
     )
