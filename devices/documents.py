@@ -7,6 +7,8 @@ A plain number has no sequence of its own: AWS IoT's version stands in, and on o
 we heard it; because there a repeat cannot be told from a second use, a usage sensor must send ``readings``.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +20,8 @@ from devices import presence, serializers, shadow
 from devices.inventory import LARGEST_BATCH, Measurement, Outcome, record_reading
 from devices.measurements import LARGEST_SEQUENCE, shown
 from devices.models import Device, Door, Shadow
+
+log = logging.getLogger(__name__)
 
 READINGS = "readings"
 LONGEST_TOKEN = 64
@@ -58,10 +62,13 @@ def parse(body: Any) -> Said:
 
 
 def parse_accepted(body: Any) -> Said:
-    """An update that AWS IoT has accepted and passes on: more keys, and always a version. Raises DocumentRefused."""
+    """An update that AWS IoT has accepted and passes on: more keys, and always a version. Raises DocumentRefused.
+
+    A piece of its state that cannot be kept here takes no reading with it: it is left out and logged.
+    """
     if not isinstance(body, dict) or not isinstance(body.get("state"), dict):
         raise DocumentRefused("This is not a message of .../shadow/update/accepted.")
-    said = _said({key: body[key] for key in _KNOWN & set(body)})
+    said = _said({key: body[key] for key in _KNOWN & set(body)}, shadow.keepable)
     if said.version is None:
         raise DocumentRefused("version is missing; AWS IoT always sends it.")
     return said
@@ -77,16 +84,17 @@ def hear(device: Device, said: Said, heard_at: datetime, door: str) -> Heard:
         reported, results = _take_readings(device, said, heard_at, int(heard_at.timestamp() * 1000), door)
         presence.heard_from(device, heard_at)
         row = shadow.read(device)
-        touched = bool(said.desired or reported) or row.door != door or not device.online
+        again = not device.online or (door == Door.MQTT and bool(shadow.delta(row)))
+        touched = bool(said.desired or reported) or row.door != door or again
         if touched:
             patches = {"desired": said.desired, "reported": reported, "version": said.version}
-            row = shadow.update(device, **patches, door=door, again=not device.online)
+            row = shadow.update(device, **patches, door=door, again=again)
     return Heard(row, results, touched)
 
 
 def hear_accepted(device: Device, said: Said, heard_at: datetime) -> Heard:
     """Record what AWS IoT accepted, in whatever order its messages come. What is desired there is not taken over: it
-    is either ours already or the unit's own wish, which it reports as well."""
+    is either ours already or the unit's own wish, which it reports as well. Readings are kept even if the state grows too large."""
     assert said.version is not None
     with transaction.atomic():
         reported, results = _take_readings(device, said, heard_at, said.version, Door.AWS)
@@ -95,8 +103,16 @@ def hear_accepted(device: Device, said: Said, heard_at: datetime) -> Heard:
         row = shadow.read(device)
         touched = bool(reported) or (bool(results) and row.door != Door.AWS)
         if touched:
-            row = shadow.update(device, reported=reported, door=Door.AWS, mark=said.version)
+            row = _update_if_it_fits(device, reported, said.version)
     return Heard(row, results, touched)
+
+
+def _update_if_it_fits(device: Device, reported: dict[str, Any], version: int) -> Shadow:
+    try:
+        return shadow.update(device, reported=reported, door=Door.AWS, mark=version)
+    except shadow.ShadowRefused as refusal:
+        log.warning("what %s reported is not kept: %s", device.serial_number, refusal)
+        return shadow.update(device, door=Door.AWS, mark=version)
 
 
 def document(row: Shadow) -> dict[str, Any]:
@@ -118,7 +134,7 @@ def rejected(code: int, message: str, token: Any = None) -> dict[str, Any]:
     return {"code": code, "message": message, "timestamp": now} | _echoed(token if isinstance(token, str) else None)
 
 
-def _said(body: dict[str, Any]) -> Said:
+def _said(body: dict[str, Any], kept: Callable[[shadow.State], shadow.State] = shadow.plain) -> Said:
     state = body["state"]
     if others := sorted(set(state) - {"desired", "reported"}):
         raise DocumentRefused(f"'{shown(others[0])}' is not a part of a state; send desired and reported only.")
@@ -127,8 +143,7 @@ def _said(body: dict[str, Any]) -> Said:
     readings = [] if readings is None else readings
     if not isinstance(readings, list) or len(readings) > LARGEST_BATCH:
         raise DocumentRefused(f"readings must be a list of at most {LARGEST_BATCH} readings.")
-    kept = shadow.plain(desired), shadow.plain(reported)
-    return Said(*kept, readings, _version(body.get("version")), _token(body.get("clientToken")))
+    return Said(kept(desired), kept(reported), readings, _version(body.get("version")), _token(body.get("clientToken")))
 
 
 def _part(state: dict[str, Any], name: str) -> dict[str, Any]:

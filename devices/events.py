@@ -6,7 +6,7 @@ taking the unit from its next owner.
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
@@ -60,7 +60,7 @@ def tell(device: Device, happening: Happening, heard_at: datetime) -> Told:
         _expect_slot(device, happening.slot)
     outcome = record_reading(device, [happening.reading], heard_at)[0] if happening.reading else None
     presence.heard_from(device, heard_at)
-    happened_at = min(happening.happened_at or heard_at, heard_at)
+    happened_at = min(happening.happened_at or heard_at, heard_at).astimezone(UTC)  # no offset that PostgreSQL refuses
     if not _store(device, happening, happened_at, heard_at):
         return Told("already known", outcome)
     log.info("event of %s: %s", device.serial_number, happening.type)

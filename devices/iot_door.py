@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from devices import documents, iot, openapi, shadow, throttles
+from devices import documents, iot, openapi, throttles
 from devices.models import Device
 from devices.parsers import body_of
 from devices.views import DeviceAPIView
@@ -105,7 +105,7 @@ def _accept(body: Any) -> dict[str, Any]:
     try:
         said = documents.parse_accepted(body)
         heard = documents.hear_accepted(_thing(body), said, timezone.now())
-    except (documents.DocumentRefused, shadow.ShadowRefused) as refusal:
+    except documents.DocumentRefused as refusal:
         raise ParseError(str(refusal)) from refusal
     answer: dict[str, Any] = {"thingName": body["thingName"], "version": heard.row.version}
     return answer | ({"results": heard.results} if heard.results else {})

@@ -54,7 +54,7 @@ def listened(topic: str, payload: bytes) -> list[Reply]:
     try:
         said = documents.parse_accepted(_json(payload, "update"))
         documents.hear_accepted(_device(thing), said, timezone.now())
-    except (_Rejected, documents.DocumentRefused, shadow.ShadowRefused) as refusal:
+    except (_Rejected, documents.DocumentRefused) as refusal:
         log.warning("what AWS IoT accepted cannot be used here: %s", refusal)
     return []
 

@@ -6,6 +6,7 @@ the unit (talkback.py).
 """
 
 import json
+import logging
 import math
 import uuid
 from decimal import Decimal
@@ -18,9 +19,11 @@ from devices import talkback
 from devices.models import Device, Door, Shadow
 from devices.signals import endpoint_changed
 
-LARGEST_STATE = 8 * 1024  # bytes of JSON of desired and of reported together, as AWS IoT
+log = logging.getLogger(__name__)
+
+LARGEST_STATE = 8 * 1024  # bytes of JSON of desired, and as many of reported: what a unit says crowds out no wish
 DEEPEST_STATE = 8
-LARGEST_NUMBER = 10**15
+LARGEST_NUMBER = 2**63 - 1  # a clock in microseconds fits
 POWER = "powerState"  # "ON" or "OFF", Alexa's own words
 
 State = dict[str, Any]
@@ -148,6 +151,18 @@ def plain(value: Any, depth: int = DEEPEST_STATE) -> Any:
     return _scalar(value)
 
 
+def keepable(state: State, depth: int = DEEPEST_STATE) -> State:
+    """What of a state that others have accepted can be kept here; each piece that cannot is left out and logged."""
+    kept: State = {}
+    for key, value in state.items():
+        deeper = isinstance(value, dict) and depth > 1
+        try:
+            kept[_text(key)] = keepable(value, depth - 1) if deeper else plain(value, depth - 1)
+        except ShadowRefused as refusal:
+            log.warning("%s is left out of a shadow: %s", ascii(key[:40]), refusal)
+    return kept
+
+
 def _scalar(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
@@ -157,7 +172,7 @@ def _scalar(value: Any) -> Any:
         number = float(value)
         value = int(number) if number.is_integer() and abs(number) <= LARGEST_NUMBER else number
     if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
-        raise ShadowRefused(f"A number in the state lies outside {LARGEST_NUMBER:.0e}; send it as text.")
+        raise ShadowRefused(f"A number in the state lies outside ±{LARGEST_NUMBER}; send it as text.")
     return value
 
 
@@ -231,9 +246,10 @@ def _latest(known: Any) -> int:
 
 
 def _expect_size(row: Shadow) -> None:
-    size = len(json.dumps([row.desired, row.reported], ensure_ascii=False).encode())
-    if size > LARGEST_STATE:
-        raise ShadowRefused(f"Desired and reported would have {size} bytes together; at most {LARGEST_STATE} are kept.")
+    for name, state in (("desired", row.desired), ("reported", row.reported)):
+        size = len(json.dumps(state, ensure_ascii=False).encode())
+        if size > LARGEST_STATE:
+            raise ShadowRefused(f"{name} would have {size} bytes; at most {LARGEST_STATE} are kept.")
 
 
 def _enter(row: Shadow, door: str) -> bool:

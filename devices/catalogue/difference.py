@@ -94,6 +94,7 @@ def _product(product: Product) -> str:
 
 def _told(description: Description) -> set[Key]:
     told: set[Key] = {("model", field) for field in _TOLD_OF_MODEL}
+    told |= {("marketplace", sale.marketplace) for sale in description.marketplaces if sale.friendly_name}
     for slot in description.slots:
         if description.replenishment_id(slot):
             at = ("slot", slot.slot_id)

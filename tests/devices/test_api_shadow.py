@@ -167,6 +167,22 @@ def test_a_press_from_the_future_happened_now(firmware: Firmware, presses: list[
     assert presses[0]["pressed_at"] <= datetime.now(UTC)
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("2026-11-21T10:00:00+16:00", datetime(2026, 11, 20, 18, tzinfo=UTC)),
+        ("2026-11-21T10:00:00-23:59", datetime(2026, 11, 22, 9, 59, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+23:00", None),
+        ("9999-12-31T23:59:59-23:00", None),
+    ],
+)
+def test_a_press_with_an_offset_from_nowhere_is_kept(firmware: Firmware, said: str, kept: datetime | None) -> None:
+    """Python knows offsets up to 24 hours, PostgreSQL up to 16."""
+    assert firmware.post(EVENTS, {"type": "doorbell_press", "id": "p", "happened_at": said}).status_code == 201
+    row = DeviceEvent.objects.get()
+    assert row.happened_at == (kept or row.heard_at)
+
+
 def test_new_beans_bring_their_reading(firmware: Firmware) -> None:
     reading = {"slot": "beans", "sequence": 9, "value": 100}
     said = {"type": "consumable_replaced", "id": "bag-1", "slot": "beans", "reading": reading}

@@ -35,8 +35,11 @@ def test_the_same_is_no_change_however_it_is_written() -> None:
         (replace(CREMA, name="Crema 21"), "model, name: Crema 20 → Crema 21 (Alexa is told)"),
         (replace(CREMA, warranty_months=36), "model, warranty months: 24 → 36"),
         (replace(CREMA, capabilities=("PowerController",)), "model, capabilities: nothing → PowerController (Alexa is told)"),
-        (replace(CREMA, marketplaces=(*CREMA.marketplaces, Sale("FR", "Cafetière"))), "marketplace, FR: nothing → Cafetière"),
-        (replace(CREMA, marketplaces=CREMA.marketplaces[:1]), "marketplace, US: Coffee machine → nothing"),
+        (
+            replace(CREMA, marketplaces=(*CREMA.marketplaces, Sale("FR", "Cafetière"))),
+            "marketplace, FR: nothing → Cafetière (Alexa is told)",
+        ),
+        (replace(CREMA, marketplaces=CREMA.marketplaces[:1]), "marketplace, US: Coffee machine → nothing (Alexa is told)"),
         (beans(capacity=Decimal("1.50")), "slot beans, capacity: nothing → 1.5"),
         (beans(instance="Beans.Box"), "slot beans, instance: Beans.Hopper → Beans.Box (Alexa is told)"),
         (
@@ -66,6 +69,21 @@ def test_of_a_slot_without_an_id_alexa_hears_nothing(change: dict[str, Any]) -> 
     changes = difference(beans(**SILENT), beans(**SILENT, **change))
     assert changes
     assert not any(found.announced for found in changes)
+
+
+@pytest.mark.parametrize(("before", "after"), [("Crema", "Krema"), ("", "Krema"), ("Crema", "")])
+def test_alexa_is_told_of_another_name_in_a_marketplace(before: str, after: str) -> None:
+    [change] = difference(sold(before), sold(after))
+    assert change.announced
+
+
+def test_alexa_is_not_told_of_a_marketplace_without_a_name() -> None:
+    [change] = difference(replace(CREMA, marketplaces=()), sold(""))
+    assert not change.announced
+
+
+def sold(friendly_name: str) -> Description:
+    return replace(CREMA, marketplaces=(Sale("DE", friendly_name),))
 
 
 def test_a_slot_that_gets_its_id_is_announced_whole() -> None:

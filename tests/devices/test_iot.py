@@ -70,6 +70,23 @@ def test_messages_in_any_order_end_in_the_same_state(machine: Device) -> None:
     assert reported == {"powerState": "V3", "only1": True, "only2": True, "only3": True}
 
 
+def test_a_neighbour_that_cannot_be_kept_takes_no_reading_with_it(machine: Device) -> None:
+    odd = {"uptime_us": 1795255200000000, "huge": 1e30, "half\ud800": 1, "wifi": {"nul": "\x00", "dbm": -60}}
+    answer = deliver(
+        message(17, beans=40, **odd) | {"state": {"reported": {"beans": 40} | odd, "desired": {"a": 1e30}}}
+    )
+    assert answer.json()["results"][0]["status"] == "recorded"
+    assert Inventory.objects.get().value == 40
+    assert shadow.read(machine).reported == {"uptime_us": 1795255200000000, "wifi": {"dbm": -60}}
+
+
+def test_a_state_that_grows_too_large_takes_no_reading_with_it(machine: Device) -> None:
+    deliver(message(17, beans=40, text="x" * 8000))
+    assert deliver(message(18, beans=39, more="y" * 500)).json()["results"][0]["status"] == "recorded"
+    assert Inventory.objects.get().value == 39
+    assert list(shadow.read(machine).reported) == ["text"]
+
+
 def test_readings_with_their_own_sequence_and_a_usage_sensor(machine: Device, crema: Any) -> None:
     crema.slots.create(slot_id="pods", name="Pods", sensor="usage", measurement="Count", instance="Pods.Drawer")
     readings = [{"slot": "beans", "sequence": 5, "value": 41.5}]

@@ -105,7 +105,7 @@ def test_another_power_state_is_signalled_once(machine: Device, heard: list[Any]
         ({"a": "\ud800"}, "surrogate"),
         ({"a": Decimal("NaN")}, "number"),
         ({"a": Decimal("1e400")}, "number"),
-        ({"a": 10**16}, "number"),
+        ({"a": 2**63}, "number"),
         ({"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {}}}}}}}}}, "nested"),
     ],
 )
@@ -118,11 +118,18 @@ def test_numbers_stay_numbers() -> None:
     kept = shadow.plain({"whole": Decimal("3.0"), "part": Decimal("42.1"), "yes": True})
     assert kept == {"whole": 3, "part": 42.1, "yes": True}
     assert isinstance(kept["whole"], int)
+    assert shadow.plain({"microseconds": 1795255200000000, "most": 2**63 - 1})["most"] == 2**63 - 1
 
 
 def test_a_state_is_at_most_8_kilobytes(machine: Device) -> None:
     with pytest.raises(shadow.ShadowRefused, match="8192"):
         shadow.update(machine, reported={"text": "x" * 8200})
+
+
+def test_a_machine_that_says_much_can_still_be_named_and_switched(machine: Device) -> None:
+    shadow.update(machine, reported={"text": "x" * 8170})
+    named = registry.rename(machine, "Kitchen")
+    assert shadow.desire(named, {"powerState": "OFF"}).desired == {"name": "Kitchen", "powerState": "OFF"}
 
 
 def test_true_is_not_one() -> None:
