@@ -6,6 +6,7 @@ changes nothing. No transaction is open while Login with Amazon is asked.
 
 import hashlib
 import logging
+import time
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -25,6 +26,11 @@ State = AlexaGrant.State
 LIVE = (State.ACTIVE, State.CLOSING)
 CLOSING_TIME = timedelta(minutes=10)
 LONGEST_WAIT = "2s"  # for a row that somebody else holds, while Alexa waits for our answer
+SAME_CODE_WAIT = (
+    3.0  # seconds for whoever brought the same code first, and is still being answered by Login with Amazon
+)
+LONGEST_ACCEPTANCE = 5.0  # seconds from the beginning until that is given up: the directive must be answered in 6
+LOOK_EVERY = 0.1
 FIRST_REPORT_AFTER = 5  # seconds after AcceptGrant, unless Discover comes first
 
 
@@ -39,10 +45,11 @@ def accept_grant(user: Any, code: str, region: str, token: str = "") -> AlexaGra
     if known := _accepted(user, region, code_hash):
         return known
     attempts.grant_came(user.pk, region)
+    began = time.monotonic()
     try:
         tokens = lwa.exchange_now(code)
     except lwa.LwaError as error:
-        if known := _accepted(user, region, code_hash):  # the same code came twice at once, and the other was quicker
+        if known := _accepted_after_all(user, region, code_hash, error, began):
             return known
         attempts.grant_refused(user.pk, _cause(error), str(error))
         if isinstance(error, lwa.ClientRejected):  # an alarm, and no customer's fault
@@ -67,6 +74,16 @@ def _cause(error: lwa.LwaError) -> str:
 
 def _accepted(user: Any, region: str, code_hash: str) -> AlexaGrant | None:
     return AlexaGrant.objects.filter(user=user, region=region, code_hash=code_hash, state=State.ACTIVE).first()
+
+
+def _accepted_after_all(user: Any, region: str, code_hash: str, error: lwa.LwaError, began: float) -> AlexaGrant | None:
+    """The same code came twice at once, and the other was quicker: a code is refused as soon as it is spent, which may be before the
+    other has heard what it is worth."""
+    wait = SAME_CODE_WAIT if isinstance(error, lwa.GrantRejected) else 0.0
+    end = min(time.monotonic() + wait, began + LONGEST_ACCEPTANCE)
+    while (known := _accepted(user, region, code_hash)) is None and time.monotonic() < end:
+        time.sleep(LOOK_EVERY)
+    return known
 
 
 @transaction.atomic

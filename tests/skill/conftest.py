@@ -64,6 +64,12 @@ def no_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("skill.delivery.LINGER_SECONDS", -1)
 
 
+@pytest.fixture(autouse=True)
+def no_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A code that is refused is no other thread's, except where a test says so."""
+    monkeypatch.setattr("skill.linking.SAME_CODE_WAIT", 0.0)
+
+
 @pytest.fixture
 def alexa(db: None) -> Application:
     return Application.objects.create(

@@ -206,6 +206,27 @@ def test_the_same_accept_grant_twice_at_once(machine: Any, alice: Any, amazon: A
     assert len(amazon.named("AddOrUpdateReport")) == 1
 
 
+def test_the_same_code_is_refused_while_the_first_one_is_still_being_answered(
+    machine: Any, alice: Any, amazon: Any, monkeypatch: Any
+) -> None:
+    """Amazon takes a second to answer whoever came first, and none to refuse the second."""
+    monkeypatch.setattr(linking, "SAME_CODE_WAIT", 5.0)
+    refused = asyncio.Event()
+
+    async def once(form: dict[str, str]) -> Any:
+        if len(amazon.token_requests) == 2:
+            refused.set()
+            return 400, {"error": "invalid_grant"}
+        await asyncio.wait_for(refused.wait(), 10)
+        return await asyncio.sleep(0.5)
+
+    amazon.lwa_script = once
+    two = [aside(lambda: linking.accept_grant(alice, "code-1", "NA").pk) for _ in range(2)]
+    [thread.join() for thread, _ in two]
+    grant = AlexaGrant.objects.get()
+    assert [found for _, found in two] == [[grant.pk], [grant.pk]]
+
+
 def test_a_machine_is_given_back_and_claimed_again_while_its_customer_is_being_linked(
     alice: Any, crema: Any, amazon: Any, monkeypatch: Any
 ) -> None:
