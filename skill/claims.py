@@ -34,7 +34,6 @@ class Outcome:
     deleted: bool = False
     failed: bool = False
     advance: bool = False  # the daily report is done with until the next instant of the grid, accepted or not
-    silent: bool = False  # … and a level had to be left out, because its sensor has no reading
     again: bool = False  # something is left to say: look again after the delay
     delay: float | None = None
     given_back: bool = False  # nothing was tried
@@ -110,7 +109,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "reported": outcome.reported,
         "whole": outcome.whole,
         "advance": outcome.advance or outcome.whole,
-        "silent": outcome.silent,
+        "silent": job.device is not None and endpoints.is_silent(job.device),
         "again": outcome.again,
         "given_back": outcome.given_back,
         "announced": outcome.announced,

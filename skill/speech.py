@@ -235,7 +235,6 @@ async def _report(line: Line, outcome: Outcome) -> None:
     if job.daily_due or job.may_report:
         outcome.done.extend(key for key in job.changed if key not in properties and key != endpoints.DESCRIPTION)
     outcome.advance = job.daily_due
-    outcome.silent = job.daily_due and endpoints.is_silent(job.device)
 
 
 def _causes(job: Job, properties: dict[str, Json], levels: set[str]) -> list[tuple[str, list[str]]]:

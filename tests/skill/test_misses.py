@@ -138,6 +138,23 @@ class TestReasons:
         deliver_all()
         assert Miss.objects.get().reported_at is not None
 
+    def test_a_level_that_changed_does_not_hide_the_sensor_without_a_reading(
+        self, reported: Endpoint, machine: Any, crema: Any
+    ) -> None:
+        crema.slots.create(
+            slot_id="milk", name="M", sensor="level", measurement="Percentage", instance="Milk", replenishment_id="a"
+        )
+        make_due(Endpoint.objects.all(), daily=True)
+        deliver_all()
+        Endpoint.objects.update(silent_since=(since := timezone.now() - timedelta(hours=25)))
+        misses.notice_all()
+        reading(machine, 40, 2)
+        deliver_all()
+        endpoint = Endpoint.objects.get()
+        assert endpoint.reported_at > reported.reported_at, "all the levels that there are"
+        assert endpoint.silent_since == since
+        assert Miss.objects.get().reported_at is None
+
     def test_amazon_refuses_every_report(self, reported: Endpoint, amazon: Any) -> None:
         """The daily report is done with until the next instant of the grid; it is missed all the same."""
         amazon.script = lambda event: (400, "INVALID_REQUEST_EXCEPTION")
