@@ -7,6 +7,7 @@ claiming statement are read at its snapshot while the locked row is read at its 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -80,16 +81,22 @@ def settle(outcomes: list[Outcome]) -> int:
     """Write what came of these jobs, in one statement; how many it was. A lost lease (we overran it) is not touched."""
     if not outcomes:
         return 0
-    rows = orjson.dumps([_row(outcome) for outcome in sorted(outcomes, key=lambda outcome: outcome.job.pk)]).decode()
+    late = [outcome.job.pk for outcome in outcomes if outcome.makes_good()]
+    if late:  # before it counts as reported
+        misses.notice(late)
+    at = max(
+        outcome.job.now() for outcome in outcomes
+    )  # a record and its `reported_at` must name the same day, at midnight too
+    rows = orjson.dumps(
+        [_row(outcome, at) for outcome in sorted(outcomes, key=lambda outcome: outcome.job.pk)]
+    ).decode()
     params = {
         "rows": rows,
+        "at": at,
         "period": settings.REPORT_PERIOD,
         "margin": grid.margin(),
         "pause": settings.REPORT_MIN_INTERVAL,
     }
-    late = [outcome.job.pk for outcome in outcomes if outcome.makes_good()]
-    if late:  # before it counts as reported
-        misses.notice(late)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_SETTLE, params)
         settled = int(cursor.rowcount)
@@ -98,7 +105,7 @@ def settle(outcomes: list[Outcome]) -> int:
     return settled
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: Outcome, at: datetime) -> dict[str, Any]:
     job = outcome.job
     idle = job.device is not None and endpoints.is_idle(job.device)
     return {
@@ -120,16 +127,16 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "text": quote(outcome.text, 300),
         "left_out": outcome.left_out if outcome.left_out is None else quote(outcome.left_out, 300),
         "phase": grid.phase(job.user_id),
-        "duty": _record(outcome, idle),
+        "duty": _record(outcome, idle, at),
         "idle": idle,
     }
 
 
-def _record(outcome: Outcome, idle: bool) -> int:
+def _record(outcome: Outcome, idle: bool, at: datetime) -> int:
     job = outcome.job
     if outcome.whole:
-        return duty.judge(job.duty, job.owed_since, job.read_at)
-    return duty.excuse(job.duty, job.owed_since, job.read_at) if idle else job.duty
+        return duty.judge(job.duty, job.owed_since, at)
+    return duty.excuse(job.duty, job.owed_since, at) if idle else job.duty
 
 
 def settle_events(ends: Sequence[EventEnd]) -> list[None]:
@@ -192,9 +199,9 @@ UPDATE skill_endpoint AS e SET
   daily_at = {_DAILY},
   not_before = {_NOT_BEFORE},
   sent_at = CASE WHEN u.reported THEN now() ELSE e.sent_at END,
-  reported_at = CASE WHEN u.whole THEN now() ELSE e.reported_at END,
+  reported_at = CASE WHEN u.whole THEN %(at)s ELSE e.reported_at END,
   duty = u.duty,
-  owed_since = CASE WHEN u.idle THEN now() ELSE e.owed_since END,
+  owed_since = CASE WHEN u.idle THEN %(at)s ELSE e.owed_since END,
   silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
   announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced IS NOT NULL AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,

@@ -103,6 +103,20 @@ def test_a_report_on_time_costs_no_statement_more(reported: Endpoint, django_ass
         claims.settle([claims.Outcome(job, reported=True, whole=True)])
 
 
+def test_a_talk_over_midnight_is_judged_by_the_day_on_which_it_ended(reported: Endpoint) -> None:
+    """As if it had taken a day, so that there is a midnight in it whenever this test runs."""
+    before = reported.reported_at - timedelta(hours=25)
+    Endpoint.objects.update(owed_since=before, reported_at=before)
+    make_due(Endpoint.objects.all(), daily=True)
+    ((_, (job,)),) = jobs.load(claims.claim("NA", 10)).values()
+    job.read_at -= timedelta(hours=24.5)
+    job.loaded_at -= 24.5 * 3600
+    assert claims.settle([claims.Outcome(job, reported=True, whole=True)]) == 1
+    endpoint = Endpoint.objects.get()
+    assert endpoint.reported_at > reported.reported_at
+    assert endpoint.duty == duty.judge(reported.duty, before, endpoint.reported_at)
+
+
 class TestReasons:
     def test_no_reading_yet(self, linked: Any, machine: Any, amazon: Any) -> None:
         make_due(Endpoint.objects.all(), daily=True)
