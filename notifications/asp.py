@@ -21,7 +21,7 @@ ASSIGNMENT: Final = "Alexa.Role.Management.Assignment"
 REVOCATION: Final = "Alexa.Role.Management.Revocation"
 SETUP: Final = "Alexa.Endpoint.Lifecycle.SetupCompletion"
 KNOWN: Final = (ACTIVATION, AUTOMATION, SKILL_FAILURE, ASSIGNMENT, REVOCATION, SETUP)
-_ENDPOINT: Final = re.compile(r"amzn1\.alexa\.endpoint\.\S{1,480}")
+_ENDPOINT: Final = re.compile(r"amzn1\.alexa\.endpoint\.[^\s\x00-\x1f\x7f-\x9f]{1,480}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -162,6 +162,11 @@ def from_json(document: Mapping[str, Any]) -> Event:
 def endpoint_in(document: Any) -> str:
     """The first endpoint ID in an answer of Amazon's, wherever it stands: after an association it may be a new one."""
     return next((text for text in _texts(document) if _ENDPOINT.fullmatch(text)), "")
+
+
+def mentions(document: Any, identifier: str) -> bool:
+    """Whether exactly this stands somewhere in an answer of Amazon's."""
+    return any(text == identifier for text in _texts(document))
 
 
 def serial_in(document: Any) -> str:

@@ -11,6 +11,7 @@ from django.db.models import Count, Max, Q
 
 from notifications import properties
 from notifications.models import Message, PropertyOperation, Topic
+from notifications.models.messages import FAILING
 
 HISTORY = timedelta(days=60)
 SILENT_FACTOR = 3  # times the longest silence that was usual
@@ -36,7 +37,7 @@ def _by_reason(state: str) -> list[str]:
 
 def failing() -> list[str]:
     """Messages whose processing failed five times and goes on failing."""
-    rows = Message.objects.filter(due_at__isnull=False, attempts__gte=5).order_by("pk")[:20]
+    rows = Message.objects.filter(due_at__isnull=False, attempts__gte=FAILING).order_by("pk")[:20]
     return [f"{row}: {row.error or 'no answer'} ({row.attempts} attempts)" for row in rows]
 
 

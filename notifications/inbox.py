@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from django.db.models import F, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Concat, Now
 
 from notifications import certificates, doorbell, sns
 from notifications.models import Message, Topic
+from notifications.models.messages import FAILING
 
 SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
 SPELLINGS = {name.lower() for name in SECRET}
@@ -137,7 +138,9 @@ def replay(message: Message) -> None:
 
 
 def set_aside(message: Message, who: str) -> bool:
-    """A person has seen a held or quarantined message and wants nothing done; False when it is neither. Idempotent."""
-    waiting = Message.objects.filter(pk=message.pk, state__in=[Message.State.HELD, Message.State.QUARANTINED])
+    """A person has seen a held, quarantined or failing message and wants nothing done; False when it is none. Idempotent."""
+    seen = Q(state__in=[Message.State.HELD, Message.State.QUARANTINED])
+    failing = Q(state=Message.State.WAITING, attempts__gte=FAILING)
     reason = Concat(Value(f"Set aside by {who}. "), F("reason"))
-    return bool(waiting.update(state=Message.State.ASIDE, sealed=None, reason=reason))
+    waiting = Message.objects.filter(seen | failing, pk=message.pk)
+    return bool(waiting.update(state=Message.State.ASIDE, sealed=None, reason=reason, due_at=None))

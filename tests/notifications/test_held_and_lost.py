@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.urls import reverse
+from django.utils import timezone
 
-from notifications import inbox, tasks
+from notifications import health, inbox, tasks
 from notifications.models import Message, Order, Topic
 from tests.notifications.signing_amazon import NOW, Amazon, dash
 from tests.notifications.test_inbox import COFFEE, send, snapshot
@@ -61,6 +63,22 @@ def test_a_replayed_capture_of_an_applied_message_does_nothing(
     assert door(message).status_code == 200
     assert work() == 0
     assert (snapshot(), Message.objects.get().state) == (before, Message.State.DONE)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("attempts", "state"), [(4, "waiting"), (5, "aside")])
+def test_staff_set_aside_what_fails_again_and_again(
+    attempts: int, state: str, topic: Topic, work: Any, client: Any, django_user_model: Any
+) -> None:
+    Message.objects.create(topic=topic, message_id="m-1", kind="Notification", sent_at=NOW, body="{}")
+    for _ in range(attempts):
+        Message.objects.update(due_at=timezone.now())
+        work()
+    client.force_login(django_user_model.objects.create_superuser("sam@example.com", "support all the way"))
+    chosen = {"action": "set_aside", "_selected_action": [Message.objects.get().pk]}
+    client.post(reverse("admin:notifications_message_changelist"), chosen)
+    message = Message.objects.get()
+    assert (message.state, message.due_at is None, health.failing()) == (state, state == "aside", [])
 
 
 @pytest.mark.django_db

@@ -79,6 +79,16 @@ def test_a_finished_set_up_without_an_endpoint_is_for_a_person() -> None:
         read(event(asp.SETUP))
 
 
+@pytest.mark.parametrize("odd", ["\x00", "\x07", "\x7f", "\x9f", " "])
+def test_an_endpoint_id_with_characters_that_no_id_has_is_for_a_person(
+    odd: str, hotel: Topic, door: Any, amazon: Amazon, work: Any
+) -> None:
+    message = send(door, amazon, event(asp.SETUP, endpoint={"id": LAMP + odd}))
+    work()
+    message.refresh_from_db()
+    assert (message.state, message.reason) == ("quarantined", "A finished set-up names no endpoint.")
+
+
 def test_a_role_s_ids_are_found_wherever_they_stand() -> None:
     said = read(
         event(asp.ASSIGNMENT, deep=[{"principal": {"id": "amzn1.account.BOB"}}], roleId="amzn1.alexa.role.did.R")
