@@ -30,12 +30,13 @@ EVENTS = {
     "revocation": ("Alexa.Role.Management", "Revocation"),
     "setup": ("Alexa.Endpoint.Lifecycle", "SetupCompletion"),
 }
+NEEDED = ("ASP_CLIENT_ID", "ASP_CLIENT_SECRET", "ASP_REFRESH_TOKEN")
 _lock = Lock()
 _token: tuple[float, str] = (0.0, "")
 
 
 class AspError(Exception):
-    """Amazon's refusal or silence, in words. `status` is 0 without an answer; `retry`: may the same succeed later?"""
+    """Amazon's refusal or silence, in words. `status` is 0 without an answer to it; `retry`: may the same succeed later?"""
 
     def __init__(self, words: str, status: int = 0) -> None:
         super().__init__(words)
@@ -93,16 +94,17 @@ def entities_for(event: str, unit: str, skill: str = "", user: str = "") -> dict
 
 def listed(what: str) -> list[dict[str, Any]]:
     """All “subscriptions” or “subscriptionConfigurations” of ours, page by page."""
-    return list(_pages(what))
+    pages = _pages(_events(what), {"owner": "~caller", "maxResults": "100"})
+    return [found for page in pages if isinstance(page, dict) for found in page.get("results", [])]
 
 
-def _pages(what: str) -> Iterator[dict[str, Any]]:
+def _pages(url: str, query: dict[str, str]) -> Iterator[Any]:
+    """Whole pages, to the last."""
     token, seen = "", set[str]()
     while token not in seen:
         seen.add(token)
-        query = {"owner": "~caller", "maxResults": "100"} | ({"nextToken": token} if token else {})
-        page = call("GET", _events(what), query=query).document
-        yield from page.get("results", []) if isinstance(page, dict) else []
+        page = call("GET", url, query=query | ({"nextToken": token} if token else {})).document
+        yield page
         token = ((page.get("paginationContext") or {}) if isinstance(page, dict) else {}).get("nextToken") or ""
 
 
@@ -165,10 +167,9 @@ def revoke(role_id: str, principal_id: str, *, propagate: bool) -> None:
     call("DELETE", _assignments(role_id), query=query)
 
 
-def has_role(role_id: str, principal_id: str) -> bool:
-    """Whether Amazon lists the principal among those of the role."""
-    found = call("GET", f"{settings.ASP_API_URL}/v1/roles/assignments", query={"principalId": principal_id}).document
-    return role_id in json.dumps(found)
+def assignments(principal_id: str) -> Iterator[Any]:
+    """Which roles the principal has, as whole pages: how an entry looks is not documented. Ten of a page is the most."""
+    return _pages(f"{settings.ASP_API_URL}/v1/roles/assignments", {"principalId": principal_id, "maxResults": "10"})
 
 
 def _assignments(role_id: str) -> str:
@@ -274,17 +275,25 @@ def forget_token() -> None:
         _token = (0.0, "")
 
 
+def missing() -> list[str]:
+    """Which of our credentials are not set; without them nothing can be asked."""
+    return [name for name in NEEDED if not getattr(settings, name)]
+
+
 def _renewed() -> tuple[float, str]:
-    names = ("ASP_CLIENT_ID", "ASP_CLIENT_SECRET", "ASP_REFRESH_TOKEN")
-    if missing := [name for name in names if not getattr(settings, name)]:
-        raise AspError(f"Smart Properties needs {', '.join(missing)} in the environment.", 400)
+    """What is wrong with our credentials says nothing about what was asked for: that may succeed when they are mended."""
+    if missing():
+        raise AspError(f"Smart Properties needs {', '.join(missing())} in the environment.")
     form = {
         "grant_type": "refresh_token",
         "refresh_token": settings.ASP_REFRESH_TOKEN,
         "client_id": settings.ASP_CLIENT_ID,
         "client_secret": settings.ASP_CLIENT_SECRET,
     }
-    document = asyncio.run(_talk("POST", settings.LWA_TOKEN_URL, data=form)).document
+    try:
+        document = asyncio.run(_talk("POST", settings.LWA_TOKEN_URL, data=form)).document
+    except AspError as problem:
+        raise AspError(f"Login with Amazon gave no access token. {problem}") from problem
     token = document.get("access_token") if isinstance(document, dict) else None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise AspError("Login with Amazon gave no access token.")

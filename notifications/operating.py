@@ -123,7 +123,8 @@ def _check_role(row: PropertyOperation) -> None:
 
 
 def _as_wanted(row: PropertyOperation) -> bool:
-    return asp_api.has_role(row.role_id, row.principal_id) == (row.kind == Kind.ASSIGN)
+    has_it = any(asp.mentions(page, row.role_id) for page in asp_api.assignments(row.principal_id))
+    return has_it == (row.kind == Kind.ASSIGN)
 
 
 def _done(row: PropertyOperation, reason: str) -> None:

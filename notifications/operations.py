@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Q, QuerySet
 from django.db.models.functions import Now
 
-from notifications import asp
+from notifications import asp, asp_api
 from notifications.models import EndpointAlias, PropertyEvent, PropertyOperation
 
 State, Kind = PropertyOperation.State, PropertyOperation.Kind
@@ -39,15 +39,18 @@ def plan(name: str, unit_id: str) -> PropertyOperation:
 
 
 def withdraw(row: PropertyOperation) -> bool:
-    """It is not wanted any more; False when it is done or withdrawn already. What Amazon has done stays done."""
+    """It is not wanted any more; False when it is done or withdrawn already. What Amazon has done stays done.
+
+    A device that is set up anew, or planned again, is looked at again.
+    """
     with transaction.atomic():
         _alone()
         open_ = PropertyOperation.objects.filter(pk=row.pk).exclude(state__in=[State.DONE, State.WITHDRAWN])
         if row.kind != Kind.ASSOCIATE:
             return bool(open_.update(state=State.WITHDRAWN, due_at=None, version=F("version") + 1, reason="By staff."))
-        found = open_.exclude(unit_id="").select_for_update().first()
+        found = open_.select_for_update().first()
         if found and found.endpoint_id:
-            found.unit_id, found.state = "", State.WAITING
+            found.unit_id, found.state, found.reason, found.due_at = "", State.WITHDRAWN, "By staff.", None
             _arm(found)
         elif found:
             found.delete()
@@ -56,8 +59,12 @@ def withdraw(row: PropertyOperation) -> bool:
 
 def retry(row: PropertyOperation) -> bool:
     """Ask Amazon again for what it refused; False when it was not refused."""
-    refused = PropertyOperation.objects.filter(pk=row.pk, state=State.FAILED)
-    return bool(refused.update(state=State.QUEUED, due_at=Now(), attempts=0, version=F("version") + 1))
+    return bool(_ask_again(PropertyOperation.objects.filter(pk=row.pk)))
+
+
+def _ask_again(rows: QuerySet[PropertyOperation]) -> int:
+    refused = rows.filter(state=State.FAILED)
+    return refused.update(state=State.QUEUED, due_at=Now(), attempts=0, version=F("version") + 1)
 
 
 def ask_for_role(
@@ -88,9 +95,10 @@ def hear(events: Iterable[asp.Event]) -> None:
 
 
 def _release(units: set[str]) -> None:
-    """Amazon says that these units are ready: what waited for them is due now."""
-    waiting = PropertyOperation.objects.filter(unit_id__in=units, state=State.QUEUED, due_at__gt=Now())
-    waiting.update(due_at=Now())
+    """Amazon says that these units are ready: what waited for them, or was refused while they were not, is due now."""
+    concerned = PropertyOperation.objects.filter(unit_id__in=units)
+    concerned.filter(state=State.QUEUED, due_at__gt=Now()).update(due_at=Now())
+    _ask_again(concerned)
 
 
 def close_roles() -> None:
@@ -130,20 +138,23 @@ def _row_of(**name: str) -> PropertyOperation:
 def _arm(row: PropertyOperation) -> None:
     """Derive a device's row from its plan and all its set-ups: it is due when it has both, and was not served since."""
     newest = _set_up_at(row)
-    if row.state == State.FAILED and newest == row.set_up_at:
-        return  # a repetition is no reason to ask again
-    row.set_up_at = newest
+    if row.state not in (State.FAILED, State.WITHDRAWN) or newest != row.set_up_at:
+        _derive(row, newest)  # a repetition is no reason to ask again
+    row.version += 1
+    row.save(update_fields=_ARMED)
+
+
+def _derive(row: PropertyOperation, set_up_at: datetime | None) -> None:
+    row.set_up_at = set_up_at
     fresh = row.set_up_at is not None and (row.served_at is None or row.served_at < row.set_up_at)
     before = row.state
-    if fresh and (row.unit_id or not row.identified):
+    if fresh and (row.unit_id or not (row.identified or asp_api.missing())):
         row.state, row.reason = State.QUEUED, QUEUED
         if before != State.QUEUED or row.due_at is None:
             row.due_at = _turn(row.unit_id)
     elif row.state != State.DONE or not row.served_at:
         row.state, row.reason = State.WAITING, NO_UNIT if row.set_up_at else NO_SET_UP
         row.due_at = Now() + SET_UP_WAIT if row.unit_id and not row.set_up_at else None
-    row.version += 1
-    row.save(update_fields=_ARMED)
 
 
 def _set_up_at(row: PropertyOperation) -> datetime | None:
@@ -168,13 +179,22 @@ def find(row: PropertyOperation, endpoint_id: str, serial_number: str) -> bool:
     with transaction.atomic():
         _alone()
         others = PropertyOperation.objects.filter(~Q(pk=row.pk), kind=Kind.ASSOCIATE)
-        if others.filter(endpoint_id=_canonical(endpoint_id)).exists():
+        other = others.filter(endpoint_id=_canonical(endpoint_id)).select_for_update().first()
+        if other:
+            _revive(other)
+            _arm(other)
             return False  # its turn comes, and then it finds this plan
         waiting = PropertyOperation.objects.filter(pk=row.pk, set_up_at=None).exclude(unit_id="")
         found = waiting.update(endpoint_id=endpoint_id, found_at=Now())
         if found:
             identify(row, serial_number or row.serial_number)
         return bool(found)
+
+
+def _revive(row: PropertyOperation) -> None:
+    """A device that was refused or withdrawn is planned by its serial number, as Amazon tells: it counts again."""
+    if row.state in (State.FAILED, State.WITHDRAWN):
+        row.state = State.WAITING
 
 
 def identify(row: PropertyOperation, serial_number: str) -> None:
@@ -186,6 +206,7 @@ def identify(row: PropertyOperation, serial_number: str) -> None:
         other = planned.first() if serial_number else None
         if other:  # the other half of this row, or the same device under a name of before
             row.unit_id = row.unit_id or other.unit_id
+            _revive(row)
             if other.endpoint_id:
                 EndpointAlias.objects.update_or_create(
                     alias=other.endpoint_id, defaults={"endpoint_id": row.endpoint_id}

@@ -167,9 +167,14 @@ def _check_subscription(amazon: Amazon, body: Json) -> None:
 def _list(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:
     if request.query.get("owner") != "~caller":
         raise _Refusal(400, "owner must be ~caller.")
-    rows = list(hotel(amazon)[request.match_info["what"]].values())
-    first = int(request.query.get("nextToken") or 0)
-    end = first + int(request.query.get("maxResults") or 10)
+    return _page(request, list(hotel(amazon)[request.match_info["what"]].values()), 100)
+
+
+def _page(request: web.Request, rows: list[Json], most: int) -> tuple[int, Json | None]:
+    first, wanted = int(request.query.get("nextToken") or 0), int(request.query.get("maxResults") or 10)
+    if not 1 <= wanted <= most:
+        raise _Refusal(400, f"maxResults must be from 1 to {most}.")
+    end = first + wanted
     more = {"nextToken": str(end)} if end < len(rows) else {}
     return 200, {"results": rows[first:end], "paginationContext": more}
 
@@ -249,7 +254,7 @@ def _assignments(request: web.Request, amazon: Amazon, body: Json) -> tuple[int,
         for role, who in hotel(amazon)["roles"]
         if who == request.query.get("principalId")
     ]
-    return 200, {"results": mine, "paginationContext": {}}
+    return _page(request, mine, 10)
 
 
 def _assign(request: web.Request, amazon: Amazon, body: Json) -> tuple[int, Json | None]:

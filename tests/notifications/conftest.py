@@ -136,6 +136,19 @@ def aws_far_side(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
+def hotel(settings: Any, tmp_path: Path) -> Iterator[Any]:
+    """Smart Properties, played by the sandbox, with one Echo that is not set up yet."""
+    from notifications import asp_api
+    from tests.notifications.hotel import point_at, sandbox
+
+    with sandbox(tmp_path) as made:
+        point_at(settings, made)
+        made.begin_anew()
+        yield made
+    asp_api.forget_token()
+
+
+@pytest.fixture
 def work() -> Callable[[], int]:
     """What the worker does when it is rung for."""
     from notifications import tasks

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,6 @@ from tests.the_house import until
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:properties-sandbox"
 BOB, ROLE = "amzn1.account.BOB", "amzn1.alexa.role.did.R"
-
-
-@pytest.fixture
-def hotel(settings: Any, tmp_path: Path) -> Iterator[Hotel]:
-    with sandbox(tmp_path) as made:
-        point_at(settings, made)
-        made.begin_anew()
-        yield made
-    asp_api.forget_token()
 
 
 def set_up(number: str = "set-up", at: str = "2026-11-21T09:00:00Z", endpoint: str = ECHO) -> dict[str, Any]:
