@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator
 from django.db.models import Model
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -45,6 +46,9 @@ def column(model: type[Model], name: str) -> forms.Field:
     else:
         made.widget = dress.get(type(made), UnfoldAdminTextInputWidget)()
         made.widget.attrs.update(made.widget_attrs(made.widget))
+    made.validators += [
+        check for check in field.validators if isinstance(check, MaxValueValidator)
+    ]  # no draft holds more
     return made
 
 

@@ -140,6 +140,22 @@ def test_lines_that_cannot_be_read_are_named(staff: Client, crema: DeviceModel) 
     assert not Revision.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "number", "most"),
+    [("warranty_months", "3000000000", "240"), ("offline_after", "30000 00:00:00", "31 days")],
+)
+def test_a_number_that_no_draft_can_hold_is_marked(
+    staff: Client, crema: DeviceModel, field: str, number: str, most: str
+) -> None:
+    answer = staff.post(page("draft", crema), typed(CREMA, catalogue.live(crema), **{field: number}))
+    assert answer.status_code == 200
+    shown = answer.content.decode()
+    assert "Nothing was saved" in shown
+    assert f"less than or equal to {most}" in shown
+    assert number in shown, "what was typed stays"
+    assert not Revision.objects.exists()
+
+
 def test_products_can_be_pasted_from_a_spreadsheet(staff: Client, crema: DeviceModel) -> None:
     form = typed(CREMA, catalogue.live(crema))
     form["slots-0-products"] = (
