@@ -20,7 +20,8 @@ from skill.models import Event
 from skill.quoting import quote
 
 LEASE_SECONDS = 60
-UNSURE = "unsure"  # in place of a digest: Alexa may know the endpoint, nobody knows how
+UNSURE = "unsure"  # in place of a digest: Alexa knows the endpoint, nobody knows how
+MAYBE = "maybe"  # … nobody knows whether
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Outcome:
     reported: bool = False  # a state report was accepted …
     whole: bool = False  # … and it held every level
     announced: str | None = None  # digest of the description that was accepted
+    outdated: bool = False  # it could not be announced just now; Alexa goes on knowing it under an older description
     deleted: bool = False
     failed: bool = False
     advance: bool = False  # the daily report is done with until the next instant of the grid, accepted or not
@@ -203,7 +205,7 @@ UPDATE skill_endpoint AS e SET
   duty = u.duty,
   owed_since = CASE WHEN u.idle THEN %(at)s ELSE e.owed_since END,
   silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
-  announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced IS NOT NULL AND {_DESCRIBED_ANEW} THEN 'unsure'
+  announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced <> 'maybe' AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, 1000) WHEN u.given_back THEN e.attempts ELSE 0 END,
   last_code = CASE WHEN u.given_back THEN e.last_code ELSE u.code END,

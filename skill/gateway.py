@@ -61,7 +61,11 @@ class Throttled(GatewayError):
 
 
 class Unavailable(GatewayError):
-    """5xx, a time-out, a broken connection: unknown whether it was taken."""
+    """5xx: unknown whether it was taken."""
+
+
+class Unanswered(Unavailable):
+    """A time-out, a broken connection: the same."""
 
 
 _BY_CODE: dict[str, type[GatewayError]] = {
@@ -86,7 +90,7 @@ async def post(http: Connections, region: str, token: str, event: dict[str, obje
     try:
         answer = await http.post(settings.EVENT_GATEWAYS[region], headers, orjson.dumps(event), TIMEOUT_SECONDS)
     except NoAnswer as error:
-        raise Unavailable(error.code, str(error)) from error
+        raise Unanswered(error.code, str(error)) from error
     if answer.status != 202:
         _read(answer.status, answer.body)
 

@@ -293,7 +293,7 @@ FROM unnest(%(devices)s::bigint[], %(names)s::text[]) AS new(device, name)
 ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
   wanted = true, device_id = excluded.device_id, due_at = excluded.due_at, daily_at = excluded.daily_at, not_before = NULL,
   version = e.version + 1, changed = e.changed || jsonb_build_object('description', jsonb_build_array(e.version + 1, '')),
-  attempts = 0, announced_digest = CASE WHEN e.announced_digest = '' THEN '' ELSE 'unsure' END,
+  attempts = 0, announced_digest = CASE WHEN e.announced_digest IN ('', 'maybe') THEN e.announced_digest ELSE 'unsure' END,
   reported_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.reported_at END,
   owed_since = CASE WHEN e.due_at IS NULL THEN now() ELSE e.owed_since END, duty = CASE WHEN e.due_at IS NULL THEN 0 ELSE e.duty END,
   silent_since = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.silent_since END,

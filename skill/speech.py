@@ -47,7 +47,7 @@ async def tell(line: Line, work: list[Job]) -> list[Outcome]:
     outcomes = {job.pk: Outcome(job) for job in work}
     try:
         await _announce(line, [outcome for outcome in outcomes.values() if outcome.job.device is not None])
-        await _speak_all(line, [outcome for outcome in outcomes.values() if not outcome.again])
+        await _speak_all(line, [outcome for outcome in outcomes.values() if outcome.outdated or not outcome.again])
         gone = [outcome for outcome in outcomes.values() if outcome.job.device is None]
         await _delete(line, [outcome for outcome in gone if not outcome.again])
     except LinkEnded:
@@ -116,22 +116,36 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
     described = [item for _, item in batch]
     try:
         await line.say(lambda token: discovery.add_or_update_report(message_id, token, described))
-    except gateway.Refused as error:
-        if len(batch) > 1:  # one bad endpoint must not hide the rest
+    except Exception as error:
+        if len(batch) > 1 and _may_be_about_one(error):
             for single in batch:
                 await _announce_batch(line, [single])
             return
-        _description_refused(batch[0][0], error)
-    except Exception as error:
         for outcome, _ in batch:
-            if isinstance(error, gateway.Unavailable):  # she may have heard it
-                outcome.announced = claims.UNSURE
-            await _trouble(line, outcome, error)
+            await _not_announced(line, outcome, error)
     else:
         for outcome, item in batch:
             outcome.announced, outcome.left_out = discovery.digest(item), ""
             outcome.done.append(endpoints.DESCRIPTION)
             outcome.again, outcome.delay = True, settings.REPORT_SETTLING
+
+
+def _may_be_about_one(error: Exception) -> bool:
+    """One bad endpoint must not hide the rest. Where nothing answers at all, each would only wait as long again."""
+    unavailable = isinstance(error, gateway.Unavailable) and not isinstance(error, gateway.Unanswered)
+    return unavailable or isinstance(error, gateway.Refused)
+
+
+async def _not_announced(line: Line, outcome: Outcome, error: Exception) -> None:
+    """A gateway that is in trouble with the announcement alone keeps what Alexa knows already from nothing else."""
+    if isinstance(error, gateway.Refused):
+        _description_refused(outcome, error)
+        return
+    known = outcome.job.announced_digest not in ("", claims.MAYBE)
+    if isinstance(error, gateway.Unavailable):  # she may have heard it
+        outcome.announced = claims.UNSURE if known else claims.MAYBE
+    outcome.outdated = known and isinstance(error, gateway.Throttled | gateway.Unavailable)
+    await _trouble(line, outcome, error)
 
 
 def _description_refused(outcome: Outcome, error: gateway.Refused) -> None:

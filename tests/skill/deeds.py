@@ -19,12 +19,29 @@ def reading(device: Any, value: float, sequence: int, slot: str = "beans") -> An
     return record_reading(device, [Measurement(slot, sequence, Decimal(str(value)), None)], timezone.now())
 
 
+def pods(crema: Any) -> None:
+    """The coffee machine counts its pods, too."""
+    crema.slots.create(
+        slot_id="pods",
+        name="Coffee pods",
+        sensor="usage",
+        measurement="Count",
+        instance="Pod.Coffee",
+        replenishment_id="arn:alexa:pods",
+    )
+
+
 def make_due(endpoints: Any, daily: bool = False) -> None:
     """As if the time had come."""
     long_ago = Now() - timedelta(minutes=1)
     endpoints.filter(due_at__isnull=False).update(
         due_at=long_ago, not_before=None, **({"daily_at": long_ago} if daily else {})
     )
+
+
+def outlast_older_links() -> None:
+    """As if the time of those were over who were talking when the customer linked again."""
+    Endpoint.objects.filter(lease=None).update(leased_until=None)
 
 
 def deliver_all() -> None:

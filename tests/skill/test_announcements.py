@@ -17,11 +17,11 @@ from devices import catalogue, registry
 from devices.catalogue import Description
 from devices.models import Device, Marketplace
 from devices.signals import endpoint_changed
-from skill import linking, outbox
+from skill import delivery, linking, outbox
 from skill.alexa import discovery
 from skill.models import Endpoint
 from tests.devices.products import BEANS, CREMA, SHOPS
-from tests.skill.deeds import deliver_all
+from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +90,71 @@ def test_sixty_one_deletions_are_three_reports(linked: Any, machine: Any, crema:
     deliver_all()
     sizes = [len(report["event"]["payload"]["endpoints"]) for report in amazon.named("DeleteReport")]
     assert sorted(sizes) == [1, 30, 30]
+
+
+def in_trouble_with_announcements(amazon: Any, status: int, code: str, about: str = "") -> None:
+    """The gateway takes everything but AddOrUpdateReports (with this name in them)."""
+
+    def script(event: dict[str, Any]) -> Any:
+        announces = event["event"]["header"]["name"] == "AddOrUpdateReport"
+        return (status, code) if announces and about in json.dumps(event) else None
+
+    amazon.script = script
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(503, "SERVICE_UNAVAILABLE_EXCEPTION"), (429, "THROTTLING_EXCEPTION"), (500, "")]
+)
+def test_what_alexa_knows_already_is_told_on_though_the_gateway_takes_no_announcement(
+    linked: Any, machine: Any, crema: Any, amazon: Any, status: int, code: str
+) -> None:
+    pods(crema)
+    in_trouble_with_announcements(amazon, status, code)
+    for day in (1, 2):
+        registry.rename(machine, f"Kitchen espresso {day}")
+        reading(machine, 50 - day, day)
+        reading(machine, 1, day, slot="pods")
+        make_due(Endpoint.objects.all(), daily=True)
+        delivery.deliver(5)
+        assert len(amazon.named("InventoryConsumed")) == day
+        assert [levels(report) for report in amazon.named("ChangeReport")][day - 1 :] == [[50 - day]]
+        endpoint = Endpoint.objects.get()
+        assert (endpoint.attempts, endpoint.last_code) == (day, code or f"HTTP {status}")
+        assert endpoint.due_at < timezone.now() + timedelta(minutes=1), "the announcement would wait for a day"
+    amazon.script = lambda event: None
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert "Kitchen espresso 2" in json.dumps(amazon.named("AddOrUpdateReport"))
+
+
+def test_one_description_that_the_gateway_chokes_on_hides_no_other(
+    linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
+) -> None:
+    registered = registry.register("CRM20-0002", crema)
+    second = registry.claim(alice, "CRM20-0002", registered.claim_code)
+    registry.rename(machine, "Poison")
+    in_trouble_with_announcements(amazon, 500, "INTERNAL_SERVICE_EXCEPTION", about="Poison")
+    delivery.deliver(5)
+    (report,) = amazon.named("AddOrUpdateReport")
+    assert [each["endpointId"] for each in report["event"]["payload"]["endpoints"]] == [str(second.ownership)]
+
+
+def test_no_use_is_told_of_a_machine_of_which_alexa_may_never_have_heard(
+    machine: Any, crema: Any, alice: Any, amazon: Any
+) -> None:
+    linking.accept_grant(alice, "code-1", "NA")
+    pods(crema)
+    in_trouble_with_announcements(amazon, 503, "SERVICE_UNAVAILABLE_EXCEPTION")
+    reading(machine, 1, 1, slot="pods")
+    for _ in range(2):
+        make_due(Endpoint.objects.all())
+        delivery.deliver(5)
+    assert amazon.events == []
+    amazon.script = lambda event: None
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    names = [event["event"]["header"]["name"] for event in amazon.events]
+    assert names[:2] == ["AddOrUpdateReport", "InventoryConsumed"]
 
 
 @effort(max_examples=15, deadline=None)

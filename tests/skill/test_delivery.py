@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
-from tests.skill.deeds import deliver_all, levels, make_due, reading
+from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
 from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -321,14 +321,3 @@ def test_a_crash_between_answer_and_settling_sends_again_after_the_lease(
 
 class Killed(BaseException):
     """As good as SIGKILL: nothing catches it."""
-
-
-def pods(crema: Any) -> None:
-    crema.slots.create(
-        slot_id="pods",
-        name="Coffee pods",
-        sensor="usage",
-        measurement="Count",
-        instance="Pod.Coffee",
-        replenishment_id="arn:alexa:pods",
-    )

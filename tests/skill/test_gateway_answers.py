@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from skill import delivery, linking, renewal
 from skill.models import AlexaGrant, Endpoint, Gateway
-from tests.skill.deeds import deliver_all, levels, make_due, reading
+from tests.skill.deeds import deliver_all, levels, make_due, outlast_older_links, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -165,6 +165,7 @@ def test_a_late_answer_to_an_old_generation_changes_nothing(linked: Any, machine
     grant = AlexaGrant.objects.get()
     assert grant.state == "active", "the new link was closed by an answer to the old one"
     assert grant.refresh_token != ""
+    outlast_older_links()
     make_due(Endpoint.objects.all())
     deliver_all()
     assert levels(amazon.named("ChangeReport")[-1]) == [20]

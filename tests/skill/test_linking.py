@@ -13,7 +13,7 @@ from devices import registry
 from skill import claims, delivery, linking, oauth, outbox, tasks
 from skill.alexa.errors import InvalidCredential
 from skill.models import AlexaGrant, Endpoint, Event
-from tests.skill.deeds import deliver_all, directive, make_due, reading, token_of
+from tests.skill.deeds import deliver_all, directive, make_due, outlast_older_links, reading, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -290,7 +290,7 @@ def test_nobody_is_deadlocked_when_everything_happens_at_once(
     while any(thread.is_alive() for thread in threads):
         delivery.deliver(0.2)
     assert troubles == []
-    Endpoint.objects.filter(lease=None).update(leased_until=None)  # the time of an older link's talk is over
+    outlast_older_links()
     make_due(Endpoint.objects.all())
     deliver_all()
     live = Endpoint.objects.filter(grant__state="active", wanted=True, due_at__isnull=False)
