@@ -3,7 +3,7 @@
 Read-only. What is asked and how often, and who hears of it, is not decided here.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
@@ -16,6 +16,7 @@ from notifications.models.messages import FAILING
 HISTORY = timedelta(days=60)
 SILENT_FACTOR = 3  # times the longest silence that was usual
 SILENT_AT_LEAST = timedelta(hours=1)
+PIECE = SILENT_AT_LEAST / SILENT_FACTOR  # silences shorter than this make no difference
 KNOWN_BY = 10  # messages; before, nobody knows what is usual
 
 
@@ -44,7 +45,12 @@ def failing() -> list[str]:
 def unsubscribed() -> list[str]:
     """Topics whose subscription somebody ended."""
     rows = Topic.objects.filter(subscription=Topic.Subscription.UNSUBSCRIBED)
-    return [f"{topic.arn} since {topic.subscription_at:%Y-%m-%d %H:%M} UTC" for topic in rows]
+    return [f"{topic.arn}{_since(topic.subscription_at)}" for topic in rows]
+
+
+def _since(at: datetime | None) -> str:
+    """Empty where nobody wrote it down: staff may set the state by hand."""
+    return f" since {at:%Y-%m-%d %H:%M} UTC" if at else ""
 
 
 def drift() -> list[str]:
@@ -55,17 +61,23 @@ def drift() -> list[str]:
 def silent() -> list[str]:
     """Subscribed topics that have said nothing for much longer than they used to.
 
-    What is usual: the longest silence between two messages of the last 60 days.
+    What is usual: the longest silence between two messages of the 60 days before the last one. So it
+    stays open until the topic speaks again, however long that takes.
     """
+    topics = Topic.objects.filter(subscription=Topic.Subscription.CONFIRMED)
+    return [f"{topic.arn}: {words}" for topic in topics if (words := _silence(topic))]
+
+
+def _silence(topic: Topic) -> str:
+    """In words; empty while it speaks as it used to."""
+    known = {"history": HISTORY, "known": KNOWN_BY, "factor": SILENT_FACTOR, "piece": PIECE}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _SILENT,
-            {"history": HISTORY, "known": KNOWN_BY, "factor": SILENT_FACTOR, "least": SILENT_AT_LEAST},
-        )
-        rows = cursor.fetchall()
-    return [
-        f"{arn}: nothing since {last:%Y-%m-%d %H:%M} UTC; the longest silence was {usual}" for arn, last, usual in rows
-    ]
+        cursor.execute(_SILENCE, {"topic": topic.pk, **known})
+        found = cursor.fetchone()
+    if found is None:
+        return ""
+    last, usual = found
+    return f"nothing since {last:%Y-%m-%d %H:%M} UTC; it was never silent for longer than {usual}"
 
 
 def failing_automations() -> list[str]:
@@ -85,16 +97,24 @@ def skill_failures() -> list[str]:
     return properties.skill_failures(settings.ALARM_SKILL_FAILURES, timedelta(hours=1))
 
 
-_SILENT = """
-SELECT t.arn, h.last, date_trunc('second', h.usual) FROM notifications_topic AS t CROSS JOIN LATERAL (
-  SELECT max(received_at) AS last, max(gap) AS usual, count(*) AS messages FROM (
-    SELECT received_at, received_at - lag(received_at) OVER (ORDER BY received_at) AS gap FROM (
-      SELECT received_at FROM notifications_message
-      WHERE topic_id = t.id AND received_at > now() - %(history)s ORDER BY received_at DESC LIMIT 1000
-    ) AS newest
-  ) AS gaps
-) AS h
-WHERE t.subscription = 'confirmed' AND h.messages >= %(known)s
-  AND now() - h.last > greatest(h.usual * %(factor)s, %(least)s)
-ORDER BY t.arn
+# Of each piece of time its first and last message, two looks into an index: a busy topic costs no more than a quiet one.
+# Asked for each topic by its number, for which PostgreSQL knows how much it says: with a join it takes an index over all topics.
+_SILENCE = """
+SELECT newest.last, date_trunc('second', h.usual)
+FROM (SELECT max(received_at) AS last FROM notifications_message WHERE topic_id = %(topic)s) AS newest
+CROSS JOIN LATERAL (SELECT greatest(max(gap), %(piece)s) AS usual FROM (
+  SELECT spoke.first - lag(spoke.last) OVER (ORDER BY spoke.first) AS gap
+  FROM generate_series(newest.last - %(history)s, newest.last, %(piece)s) AS until
+  CROSS JOIN LATERAL (
+    SELECT min(received_at) AS first, max(received_at) AS last FROM notifications_message
+    WHERE topic_id = %(topic)s AND received_at > until - %(piece)s AND received_at <= until
+  ) AS spoke
+  WHERE spoke.first IS NOT NULL
+) AS gaps) AS h
+CROSS JOIN LATERAL (SELECT count(*) AS messages FROM (
+  SELECT 1 FROM notifications_message
+  WHERE topic_id = %(topic)s AND received_at > newest.last - %(history)s LIMIT %(known)s
+) AS few) AS known
+WHERE now() - newest.last > %(piece)s * %(factor)s AND known.messages >= %(known)s
+  AND now() - newest.last > h.usual * %(factor)s
 """
