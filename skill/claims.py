@@ -86,14 +86,10 @@ def settle(outcomes: list[Outcome]) -> int:
     late = [outcome.job.pk for outcome in outcomes if outcome.makes_good()]
     if late:  # before it counts as reported
         misses.notice(late)
-    at = max(
-        outcome.job.now() for outcome in outcomes
-    )  # a record and its `reported_at` must name the same day, at midnight too
-    rows = orjson.dumps(
-        [_row(outcome, at) for outcome in sorted(outcomes, key=lambda outcome: outcome.job.pk)]
-    ).decode()
+    at = max(outcome.job.now() for outcome in outcomes)  # record and `reported_at` name the same day, at midnight too
+    rows = [_row(outcome, at) for outcome in sorted(outcomes, key=lambda outcome: outcome.job.pk)]
     params = {
-        "rows": rows,
+        "rows": orjson.dumps(rows).decode(),
         "at": at,
         "period": settings.REPORT_PERIOD,
         "margin": grid.margin(),
@@ -187,6 +183,9 @@ _DAILY = "CASE WHEN u.advance THEN " + grid.NEXT_DUE.format(phase="u.phase") + "
 _NOT_BEFORE = "now() + make_interval(secs => u.delay)"
 # A description that changed, or a device that is to be announced all over again, while it was being announced: what was said may be old.
 _DESCRIBED_ANEW = "coalesce((e.changed->'description'->>0)::bigint > u.version, false)"
+# A refused daily report stays the last answer until the next: what else is accepted meanwhile does not make the levels known.
+_ANSWERED = """NOT u.given_back AND (u.code <> '' OR u.whole OR u.advance OR e.attempts > 0
+    OR e.last_code = 'LEFT_OUT' AND u.left_out = '')"""
 _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
@@ -208,8 +207,8 @@ UPDATE skill_endpoint AS e SET
   announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced <> 'maybe' AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, 1000) WHEN u.given_back THEN e.attempts ELSE 0 END,
-  last_code = CASE WHEN u.given_back THEN e.last_code ELSE u.code END,
-  last_text = CASE WHEN u.given_back THEN e.last_text ELSE u.text END,
+  last_code = CASE WHEN {_ANSWERED} THEN u.code ELSE e.last_code END,
+  last_text = CASE WHEN {_ANSWERED} THEN u.text ELSE e.last_text END,
   left_out = CASE WHEN u.deleted THEN '' ELSE coalesce(u.left_out, e.left_out) END,
   wanted = e.wanted AND NOT u.deleted,
   due_at = CASE

@@ -223,7 +223,7 @@ def _add_events(jobs: dict[int, Job]) -> None:
 
 _ENDPOINTS = """
 SELECT e.id, e.endpoint_id, e.grant_id, e.device_id, e.wanted, e.changed, e.attempts, e.announced_digest, e.duty,
-  greatest(e.owed_since, e.reported_at), e.missed_at IS NOT NULL, now(),
+  greatest(e.owed_since, e.reported_at), coalesce(e.missed_at, e.silent_missed_at) IS NOT NULL, now(),
   coalesce(e.daily_at <= now(), false), coalesce(e.sent_at <= now() - %(pause)s, true), g.accepted_at <= now() - %(settled_after)s,
   g.expires_at > now() + %(ahead)s, g.access_token, g.user_id, g.region, g.generation, g.state,
   d.ownership::text, d.name, d.serial_number, d.firmware_version, d.online, d.last_seen_at, d.device_model_id

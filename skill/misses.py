@@ -78,7 +78,12 @@ SENSORS = "JOIN devices_slot AS s ON s.device_model_id = d.device_model_id AND s
 _HAS_LEVELS = f"EXISTS (SELECT FROM devices_device AS d {SENSORS} WHERE d.id = e.device_id)"
 _IS_OWED = f"SELECT EXISTS (SELECT FROM skill_endpoint AS e WHERE e.id = %s AND {OWED} AND {_HAS_LEVELS})"  # noqa: S608  (statements of ours, no values)
 IN_TROUBLE = f"{OWED} AND (e.last_code <> '' OR e.silent_since IS NOT NULL)"
-_UNNOTED = f"({LATE} OR {SILENT}) AND (e.missed_at IS NULL OR e.missed_at < now() - interval '24 hours')"
+# Each of the two causes has its own days, the first from these moments on.
+_LATE_FROM = "greatest(e.owed_since, e.reported_at, e.missed_at)"
+_SILENT_FROM = "CASE WHEN e.silent_since IS NOT NULL THEN greatest(e.silent_since, e.silent_missed_at) END"
+_UNNOTED = f"({_LATE_FROM} <= now() - interval '24 hours' OR {_SILENT_FROM} <= now() - interval '24 hours')"
+_NOTED = """CASE WHEN o.{since} <= now() - interval '24 hours'
+      THEN o.{since} + floor(extract(epoch FROM now() - o.{since}) / 86400) * interval '24 hours' ELSE e.{noted} END"""
 # A report is due an hour before the day is over, and put off only for a code: two indexes hold all that can be missed.
 CANDIDATES = f"""
 SELECT e.id FROM skill_endpoint AS e WHERE e.region IN ('NA', 'EU', 'FE') AND e.due_at <= now() AND e.wanted AND {{owing}}
@@ -87,11 +92,13 @@ UNION SELECT e.id FROM skill_endpoint AS e WHERE {IN_TROUBLE} AND {{owing}}
 _IN_ARREARS = CANDIDATES.format(owing=_UNNOTED)
 _NOTICE = f"""
 WITH owing AS (
-  SELECT e.*, {LATE} AS late, greatest(CASE WHEN {LATE} THEN greatest(e.owed_since, e.reported_at) ELSE e.silent_since END, e.missed_at)
-    AS since FROM skill_endpoint AS e WHERE e.id = ANY(%(ids)s) AND {OWED} AND {_UNNOTED} AND {_HAS_LEVELS}
+  SELECT e.*, {_LATE_FROM} AS late_from, {_SILENT_FROM} AS silent_from FROM skill_endpoint AS e
+  WHERE e.id = ANY(%(ids)s) AND {OWED} AND {_UNNOTED} AND {_HAS_LEVELS}
   ORDER BY e.id FOR UPDATE
 ), noted AS (
-  UPDATE skill_endpoint AS e SET missed_at = o.since + floor(extract(epoch FROM now() - o.since) / 86400) * interval '24 hours'
+  UPDATE skill_endpoint AS e SET
+    missed_at = {_NOTED.format(since="late_from", noted="missed_at")},
+    silent_missed_at = {_NOTED.format(since="silent_from", noted="silent_missed_at")}
   FROM owing AS o WHERE e.id = o.id RETURNING e.id
 ), rows AS (
   INSERT INTO skill_miss (endpoint_id, region, sensor, deadline_at, reason, code, text)
@@ -105,9 +112,9 @@ WITH owing AS (
   FROM owing AS o JOIN skill_alexagrant AS g ON g.id = o.grant_id JOIN devices_device AS d ON d.id = o.device_id {SENSORS}
   LEFT JOIN devices_inventory AS i ON i.device_id = d.id AND i.slot_id = s.id
   LEFT JOIN skill_gateway AS door ON door.name = o.region
-  CROSS JOIN LATERAL generate_series(
-    greatest(o.since + interval '24 hours', now() - interval '31 days'), now(), interval '24 hours') AS deadline
-  WHERE o.late OR i.id IS NULL
+  CROSS JOIN LATERAL generate_series(greatest(now() - interval '31 days',
+    interval '24 hours' + CASE WHEN i.id IS NULL THEN coalesce(o.silent_from, o.late_from) ELSE o.late_from END),
+    now(), interval '24 hours') AS deadline
 )
 SELECT count(*) FROM noted
 """  # noqa: S608
@@ -118,6 +125,7 @@ WHERE e.id = m.endpoint_id AND e.id = ANY(%(ids)s) AND m.reported_at IS NULL AND
 """
 _FORGIVE = """
 WITH held AS (SELECT id FROM skill_endpoint WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE)
-UPDATE skill_endpoint AS e SET missed_at = NULL FROM held
-WHERE e.id = held.id AND e.missed_at <= e.reported_at AND e.silent_since IS NULL
+UPDATE skill_endpoint AS e SET missed_at = CASE WHEN e.missed_at > e.reported_at THEN e.missed_at END,
+  silent_missed_at = CASE WHEN e.silent_since IS NOT NULL THEN e.silent_missed_at END FROM held
+WHERE e.id = held.id AND (e.missed_at <= e.reported_at OR e.silent_missed_at IS NOT NULL AND e.silent_since IS NULL)
 """

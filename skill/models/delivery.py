@@ -127,6 +127,9 @@ class Endpoint(models.Model):
     missed_at = models.DateTimeField(
         null=True, blank=True, help_text="The last day that was noted as missed and is not made good yet."
     )
+    silent_missed_at = models.DateTimeField(
+        null=True, blank=True, help_text="The same of a sensor that has no reading; its days are its own."
+    )
     last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
     last_text = models.CharField("Amazon's words", max_length=300, blank=True)
 

@@ -10,7 +10,7 @@ from django.db import connection, connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from skill import claims, delivery, duty, jobs, linking, misses, tasks
+from skill import claims, delivery, duty, jobs, linking, misses, outbox, tasks
 from skill.models import AlexaGrant, Endpoint, Gateway, Miss
 from tests.bench import fleet
 from tests.skill.deeds import deliver_all, make_due, reading
@@ -168,6 +168,42 @@ class TestReasons:
         assert endpoint.reported_at > reported.reported_at, "all the levels that there are"
         assert endpoint.silent_since == since
         assert Miss.objects.get().reported_at is None
+
+    def test_a_sensor_without_a_reading_does_not_hide_the_late_ones(self, reported: Endpoint, crema: Any) -> None:
+        crema.slots.create(
+            slot_id="milk", name="M", sensor="level", measurement="Percentage", instance="Milk", replenishment_id="a"
+        )
+        Endpoint.objects.update(silent_since=Now() - timedelta(hours=26))
+        assert misses.notice_all() == 1
+        last_report(25)
+        assert misses.notice_all() == 1
+        assert misses.notice_all() == 0
+        assert noted() == [("Milk", "no_reading", ""), ("Beans.Hopper", "late", "")]
+        make_due(Endpoint.objects.all(), daily=True)
+        deliver_all()
+        assert set(Miss.objects.filter(reported_at=None).values_list("sensor", flat=True)) == {"Milk"}
+        Endpoint.objects.update(silent_missed_at=Now() - timedelta(hours=24.5))
+        assert misses.notice_all() == 1
+        assert [sensor for sensor, _, _ in noted()] == ["Milk", "Beans.Hopper", "Milk"]
+
+    def test_what_is_accepted_besides_does_not_hide_that_the_daily_report_was_refused(
+        self, reported: Endpoint, machine: Any, amazon: Any
+    ) -> None:
+        amazon.script = lambda event: (400, "INVALID_REQUEST_EXCEPTION")
+        make_due(Endpoint.objects.all(), daily=True)
+        deliver_all()
+        amazon.script = lambda event: None
+        outbox.mark_changed([machine.pk], {"connectivity": "APP_INTERACTION"})
+        deliver_all()
+        assert len(amazon.named("ChangeReport")) == 1
+        last_report(25)
+        Endpoint.objects.update(due_at=Now() + timedelta(hours=20))
+        assert misses.notice_all() == 1
+        assert noted() == [("Beans.Hopper", "refused", "INVALID_REQUEST_EXCEPTION")]
+        reading(machine, 20, 2)
+        make_due(Endpoint.objects.all())
+        deliver_all()
+        assert Endpoint.objects.get().last_code == "", "every level was accepted"
 
     def test_amazon_refuses_every_report(self, reported: Endpoint, amazon: Any) -> None:
         """The daily report is done with until the next instant of the grid; it is missed all the same."""
