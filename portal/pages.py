@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.paginator import Paginator
 from django.db.models import F, FloatField, Min, QuerySet, Window
 from django.db.models.functions import Extract, Floor, RowNumber
 
 from devices.forecast import LOOK_BACK, SILENT, Forecast, Unknown, run_out
-from devices.models import DailyUse, Device, Inventory, Reading, Slot
+from devices.models import DailyUse, Device, Reading, Slot
 from notifications import drs
 from notifications.models import Order, OrderItem
 from notifications.timeline import CANCEL_WITHIN, Entry, timeline
@@ -36,6 +36,13 @@ ORDER_WORDS = {
     Order.State.CANCELLED: ("Cancelled", "neutral"),
     Order.State.UNCLEAR: ("Being clarified", "low"),
 }
+
+
+class Sample(NamedTuple):
+    """What the owner may know of one slot: the last value, and when it was measured."""
+
+    value: Decimal
+    measured_at: datetime
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ def device_cards(user: User) -> list[DeviceCard]:
 def slot_histories(found: Device, now: datetime) -> list[SlotHistory]:
     """Every consumable of the device with its level, the chart of the last 30 days and when it runs out. 5 queries."""
     slots = list(found.device_model.slots.all())
-    newest = {inventory.slot_id: inventory for inventory in found.inventories.all()}
+    newest = _newest(found, slots)
     points = _points(found, now)
     levels = [_level(slot, newest.get(slot.pk)) for slot in slots]
     charts = [_chart(slot, points.get(slot.pk, []), now) for slot in slots]
@@ -203,11 +210,23 @@ def _item_line(item: OrderItem, title: str) -> ItemLine:
 
 
 def _levels(found: Device) -> list[Level]:
-    newest = {inventory.slot_id: inventory for inventory in found.inventories.all()}
-    return [_level(slot, newest.get(slot.pk)) for slot in found.device_model.slots.all()]
+    slots = list(found.device_model.slots.all())
+    newest = _newest(found, slots)
+    return [_level(slot, newest.get(slot.pk)) for slot in slots]
 
 
-def _level(slot: Slot, newest: Inventory | None) -> Level:
+def _newest(found: Device, slots: list[Slot]) -> dict[int, Sample]:
+    """The last of each slot, as far as the owner may know it."""
+    assert found.claimed_at is not None
+    said = {inventory.slot_id: inventory for inventory in found.inventories.all()}
+    samples = {}
+    for slot in slots:
+        if (last := said.get(slot.pk)) and (at := last.told_as_of(slot, found.claimed_at)):
+            samples[slot.pk] = Sample(last.value, at)
+    return samples
+
+
+def _level(slot: Slot, newest: Sample | None) -> Level:
     return level_of(slot, newest.value, newest.measured_at) if newest else level_of(slot, None)
 
 
@@ -222,7 +241,7 @@ def _daily_use(found: Device, now: datetime) -> dict[int, dict[date, Decimal]]:
 
 
 def _forecast(
-    newest: Inventory | None, slot: Slot, used: dict[int, dict[date, Decimal]], now: datetime
+    newest: Sample | None, slot: Slot, used: dict[int, dict[date, Decimal]], now: datetime
 ) -> Forecast | Unknown | None:
     if newest is None or not newest.value or not slot.reports_amount_left:
         return None

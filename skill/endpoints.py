@@ -38,7 +38,8 @@ class Described(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What is left in one slot, as measured; units are the slot's."""
+    """What is left in one slot, as measured, but to a new owner as of the claim at the earliest (Inventory.told_as_of); units are
+    the slot's."""
 
     instance: str
     measurement: str
@@ -221,7 +222,7 @@ FROM devices_device WHERE owner_id = %(user)s ORDER BY claimed_at, id LIMIT %(mo
 """
 _STATE = """
 SELECT d.id, d.online, d.last_seen_at, m.capabilities::text, w.reported::text, w.reported_at,
-  s.instance, s.measurement, s.unit, i.value, i.measured_at
+  s.instance, s.measurement, s.unit, i.value, greatest(i.measured_at, d.claimed_at)
 FROM devices_device AS d JOIN devices_devicemodel AS m ON m.id = d.device_model_id
 LEFT JOIN devices_shadow AS w ON w.device_id = d.id AND (w.ownership IS NULL OR w.ownership = d.ownership)
 LEFT JOIN (devices_inventory AS i JOIN devices_slot AS s ON s.id = i.slot_id AND s.sensor = 'level' AND s.replenishment_id <> '')

@@ -231,7 +231,8 @@ FROM skill_endpoint AS e JOIN skill_alexagrant AS g ON g.id = e.grant_id LEFT JO
 WHERE e.id = ANY (%(ids)s) ORDER BY e.id
 """
 _LEVELS = """
-SELECT i.device_id, s.instance, s.measurement, s.unit, i.value, i.measured_at
+SELECT i.device_id, s.instance, s.measurement, s.unit, i.value,
+  greatest(i.measured_at, (SELECT d.claimed_at FROM devices_device AS d WHERE d.id = i.device_id))
 FROM devices_inventory AS i JOIN devices_slot AS s ON s.id = i.slot_id
 WHERE i.device_id = ANY (%(devices)s) AND s.sensor = 'level' AND s.replenishment_id <> '' ORDER BY i.device_id, i.slot_id
 """

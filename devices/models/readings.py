@@ -37,6 +37,16 @@ class Inventory(models.Model):
     def __str__(self) -> str:
         return f"{self.value.normalize():f}"
 
+    def told_as_of(self, slot: Slot, claimed_at: datetime) -> datetime | None:
+        """When this was measured, as an owner since ``claimed_at`` is told; None if they are told nothing of it.
+
+        A use from before the claim is the former owner's. What is left is the machine's own state and stays, but when it
+        was measured is told as the claim at the earliest. Plain SQL says the same of levels: skill's endpoints and jobs.
+        """
+        if slot.reports_amount_left:
+            return max(self.measured_at, claimed_at)
+        return self.measured_at if min(self.measured_at, self.heard_at) >= claimed_at else None
+
 
 class ReadingQuerySet(models.QuerySet["Reading"]):
     """Questions to the history."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from devices import registry
+from devices import inventory, registry
 from devices.models import ClaimAttempt, Device, Inventory
 from skill.models import AlexaGrant, Endpoint
 from tests.portal.household import claimed, ordered, owned_for, reported
@@ -34,6 +36,24 @@ def test_the_list_shows_level_and_name(hers: Any, machine: Any) -> None:
     assert meter.attributes["aria-valuenow"] == "41.5"
     assert meter.attributes["aria-valuetext"] == "41 %, fine"
     assert faults(page) == []
+
+
+def test_a_new_owner_sees_no_use_and_no_hour_of_the_former_one(client: Any, machine: Any, bob: Any, crema: Any) -> None:
+    """What is left in the machine stays in it; when she last filled it and how much she used is her own business."""
+    crema.slots.create(slot_id="pods", name="Pods", sensor="usage", measurement="Count", instance="Pods.Drawer")
+    said = [inventory.Measurement("beans", 1, Decimal(41)), inventory.Measurement("pods", 1, Decimal(7))]
+    inventory.record_reading(machine, said, timezone.now() - timedelta(days=3))
+    Device.objects.update(owner=bob, ownership=uuid.uuid4(), claimed_at=timezone.now())
+    client.force_login(bob)
+    for address in ("/devices/", ADDRESS):
+        page = page_of(client.get(address))
+        assert "41 %" in page.text
+        assert "7 used last" not in page.text
+        assert "no reading yet" in page.text
+    machine.refresh_from_db()
+    assert f"Measured {machine.claimed_at:%-d %b %Y, %H:%M} UTC" in page.text
+    inventory.record_reading(machine, [inventory.Measurement("pods", 2, Decimal(1))], timezone.now())
+    assert "1 used last" in page_of(client.get(ADDRESS)).text
 
 
 def test_what_runs_low_comes_first_and_says_so(hers: Any, machine: Any, crema: Any) -> None:

@@ -26,7 +26,7 @@ def hers(client: Any, machine: Any) -> Any:
 def test_the_page_says_when_the_beans_run_out(hers: Any, machine: Any) -> None:
     reported(owned_for(machine, 40), *(str(97 - 3 * day) for day in range(30)))
     page = page_of(hers.get(ADDRESS))
-    in_three_days = timezone.now().date() + timedelta(days=3)
+    in_three_days = timezone.now() + timedelta(days=10 / 3)
     assert f"Runs out around {in_three_days:%-d %b %Y}" in page.text
     assert faults(page) == []
 

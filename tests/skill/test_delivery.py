@@ -4,15 +4,18 @@ import asyncio
 import threading
 import time
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connections
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from devices.inventory import Measurement, record_reading
 from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
-from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
+from tests.skill.deeds import deliver_all, levels, make_due, pods, reading, report_state
 from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,6 +74,22 @@ def test_nothing_is_said_twice(linked: Any, machine: Any, amazon: Any) -> None:
     reading(machine, 50, 2)  # the same level again pulls nothing
     deliver_all()
     assert [levels(report) for report in amazon.named("ChangeReport")] == [[50]]
+
+
+def test_a_new_owners_alexa_hears_no_hour_of_the_former_owner(
+    ask: Any, token: str, linked: Any, machine: Any, amazon: Any
+) -> None:
+    """What is left is the machine's own; when it was measured is told as the claim at the earliest, in both answers."""
+    long_ago = timezone.now() - timedelta(days=3)
+    record_reading(machine, [Measurement("beans", 1, Decimal(41), long_ago)], timezone.now())
+    deliver_all()
+    (report,) = amazon.named("ChangeReport")
+    answer = ask(report_state(token, str(machine.ownership)))
+    changed, stated = report["event"]["payload"]["change"]["properties"][0], answer["context"]["properties"][0]
+    claim = machine.claimed_at
+    stamp = f"{claim:%Y-%m-%dT%H:%M:%S}.{claim.microsecond // 1000:03d}Z"
+    for level in (changed, stated):
+        assert (level["value"]["value"], level["timeOfSample"]) == (41, stamp)
 
 
 def test_level_zero_is_a_level(linked: Any, machine: Any, amazon: Any) -> None:

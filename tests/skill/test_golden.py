@@ -44,7 +44,7 @@ def without_id(message: dict[str, Any]) -> dict[str, Any]:
 def measured(machine: Any) -> None:
     """38 % in the morning; last heard at eight."""
     record_reading(machine, [Measurement("beans", 1, Decimal(38), MEASURED)], timezone.now())
-    type(machine).objects.update(last_seen_at=datetime(2026, 3, 2, 8, tzinfo=UTC))
+    type(machine).objects.update(last_seen_at=datetime(2026, 3, 2, 8, tzinfo=UTC), claimed_at=MEASURED)
 
 
 def bearer(number: int = 1) -> dict[str, str]:

@@ -142,6 +142,7 @@ def test_10_instances_are_of_the_model_and_endpoint_ids_of_the_ownership(
 
 def test_11_any_clock_becomes_utc_with_milliseconds(ask: Any, token: str, machine: Any) -> None:
     far_east = datetime.fromisoformat("2026-03-02T08:31:45.123456+09:00")
+    type(machine).objects.update(claimed_at=far_east)
     record_reading(machine, [Measurement("beans", 1, Decimal(40), far_east)], datetime(2026, 3, 3, tzinfo=UTC))
     level = ask(report_state(token, str(machine.ownership)))["context"]["properties"][0]
     assert level["timeOfSample"] == "2026-03-01T23:31:45.123Z"
