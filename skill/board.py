@@ -195,7 +195,6 @@ class EventAdmin(Ledger):
     search_fields = ["message_id", "endpoint__endpoint_id", "endpoint__device__serial_number"]
     search_help_text = "messageId, endpointId or serial number"
     list_select_related = ["endpoint__device"]
-    date_hierarchy = "created_at"
     actions = ["resend", "let_go"]
 
     @display(description="Device")

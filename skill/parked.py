@@ -40,16 +40,15 @@ def let_go(event_ids: list[int]) -> int:
 def forget_told() -> int:
     """Delete events that were settled more than 30 days ago, oldest first, ten thousand at a time; how many. Parked ones stay.
 
-    Walks the primary key, which rises with time, so it costs what it deletes and not what there is.
+    Walks the primary key, which rises with time, as far as the first young event, so it costs what it deletes and not what there is.
     """
-    deleted, after = 0, 0
+    deleted, after, young = 0, 0, False
     with connection.cursor() as cursor:
-        while True:
+        while not young:
             cursor.execute(_FORGET, {"after": after, "most": AT_ONCE, "kept": KEPT})
-            looked_at, after, gone = cursor.fetchone()
+            after, young, gone = cursor.fetchone()
             deleted += gone
-            if looked_at < AT_ONCE:
-                return deleted
+    return deleted
 
 
 _WAKE = """
@@ -70,10 +69,10 @@ UPDATE skill_event AS e SET status = %(cancelled)s, settled_at = now() FROM held
 """
 _FORGET = """
 WITH oldest AS MATERIALIZED (
-  SELECT id, status, settled_at FROM skill_event WHERE id > %(after)s AND created_at < now() - %(kept)s ORDER BY id LIMIT %(most)s
+  SELECT id, status, created_at, settled_at FROM skill_event WHERE id > %(after)s ORDER BY id LIMIT %(most)s
 ), gone AS (
   DELETE FROM skill_event AS e USING oldest AS o
   WHERE e.id = o.id AND o.status <> 'parked' AND o.settled_at < now() - %(kept)s AND e.status = o.status RETURNING e.id
 )
-SELECT count(*), coalesce(max(id), 0), (SELECT count(*) FROM gone) FROM oldest
+SELECT max(id), coalesce(max(created_at) >= now() - %(kept)s, true), (SELECT count(*) FROM gone) FROM oldest
 """

@@ -12,7 +12,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -125,6 +127,13 @@ class TestMissedReports:
 
 
 class TestRefusedEvents:
+    def test_the_page_asks_for_nothing_that_walks_all_events(self, desk: Any, refused: Event) -> None:
+        with CaptureQueriesContext(connection) as asked:
+            assert "CRM20-0001" in desk.get(reverse(EVENTS)).content.decode()
+        about = [query["sql"] for query in asked if "skill_event" in query["sql"]]
+        assert about
+        assert not [sql for sql in about if re.search(r"\b(MIN|MAX)\(", sql)]
+
     def test_told_again_with_a_reason(self, desk: Any, sam: Any, refused: Event) -> None:
         act(desk, EVENTS, "resend", refused, reason="I may not")
         assert Event.objects.get().status == "parked"

@@ -140,6 +140,20 @@ def test_sent_events_go_by_age_in_batches_and_parked_ones_stay(pods: Any, amazon
     assert set(Event.objects.values_list("pk", flat=True)) == {kept.pk, recent.pk, young.pk}
 
 
+def test_the_walk_through_the_old_ends_at_the_first_that_is_young(pods: Any, amazon: Any, monkeypatch: Any) -> None:
+    """Told by an old one behind, which there is none of in life: it is not even looked at."""
+    monkeypatch.setattr(parked, "AT_ONCE", 2)
+    old, young, _, behind = [use(pods, sequence).pk for sequence in range(1, 5)]
+    deliver_all()
+    long_ago = Now() - timedelta(days=31)
+    Event.objects.filter(pk__in=[old, behind]).update(created_at=long_ago, settled_at=long_ago)
+    assert parked.forget_told() == 1
+    assert list(Event.objects.order_by("pk").values_list("pk", flat=True))[::2] == [young, behind]
+    Event.objects.update(created_at=long_ago, settled_at=long_ago)
+    assert parked.forget_told() == 3
+    assert parked.forget_told() == 0
+
+
 class TestTheCommand:
     def run(self, *arguments: str) -> str:
         out = StringIO()
