@@ -34,8 +34,9 @@ def keep(pairs: Sequence[tuple[Message, asp.Event]]) -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [list(names)])
     PropertyEvent.objects.bulk_create([_row(message, event) for message, event in pairs], ignore_conflicts=True)
+    _date_by_the_earliest(pairs)
     contradicted = _judge_twins(names)
-    operations.hear(event for _, event in pairs)
+    operations.hear([*(event for _, event in pairs), *_all_of(contradicted)])
     return contradicted
 
 
@@ -53,6 +54,22 @@ def _row(message: Message, event: asp.Event) -> PropertyEvent:
         failed=event.failed,
         parsed=asp.as_json(event),
     )
+
+
+def _date_by_the_earliest(pairs: Sequence[tuple[Message, asp.Event]]) -> None:
+    """An event without a time of its own has that of the message that was sent first, whichever came first."""
+    for message, event in pairs:
+        if event.time is None:
+            known = PropertyEvent.objects.filter(event_id=event.event_id, digest=event.digest)
+            known.filter(happened_at__gt=message.sent_at).update(happened_at=message.sent_at)
+
+
+def _all_of(event_ids: Collection[str]) -> list[asp.Event]:
+    """All that was ever said under these IDs: what followed from an earlier twin follows no more."""
+    if not event_ids:
+        return []
+    said = PropertyEvent.objects.filter(event_id__in=event_ids).values_list("parsed", flat=True)
+    return [asp.from_json(parsed) for parsed in said]
 
 
 def _judge_twins(names: Collection[str]) -> set[str]:

@@ -143,6 +143,17 @@ def test_an_event_published_twice_is_one(hotel: Topic, door: Any, amazon: Amazon
     assert not properties.activated("another")
 
 
+@pytest.mark.parametrize("minutes", [(0, 3), (3, 0)])
+def test_an_event_without_a_time_has_that_of_the_message_sent_first(
+    minutes: tuple[int, int], hotel: Topic, door: Any, amazon: Amazon, work: Any
+) -> None:
+    for later in minutes:
+        document = event(asp.ACTIVATION, at="some day")
+        assert door(amazon.message(json.dumps(document), at=NOW + timedelta(minutes=later))).status_code == 200
+        work()
+    assert PropertyEvent.objects.get().happened_at == NOW
+
+
 def test_twins_that_contradict_each_other_are_both_quarantined(
     hotel: Topic, door: Any, amazon: Amazon, work: Any
 ) -> None:
