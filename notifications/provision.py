@@ -6,7 +6,7 @@ What should be is pure and in `wanted.py`; our own subscription's confirmation i
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import boto3
 from botocore.config import Config
@@ -36,7 +36,8 @@ def wanted_for(arn: str, kind: str = "") -> Wanted:
     kind = row.kind if row else kind or Topic.Kind.DRS
     door = urlsplit(f"{settings.PUBLIC_URL}/sns/")
     if settings.SNS_BASIC_AUTH:
-        door = door._replace(netloc=f"{settings.SNS_BASIC_AUTH[0]}@{door.netloc}")
+        user, _, password = settings.SNS_BASIC_AUTH[0].partition(":")
+        door = door._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{door.netloc}")
     return Wanted(arn, kind, door.geturl())
 
 

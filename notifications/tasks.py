@@ -61,7 +61,7 @@ def check_drift() -> int:
 def _checked(topic: Topic) -> list[str]:
     try:
         return provision.check(topic)
-    except (BotoCoreError, ClientError) as problem:
+    except (BotoCoreError, ClientError, ValueError) as problem:  # the last: an answer or an address that we cannot read
         words = [f"AWS could not be asked: {type(problem).__name__}"]
         Topic.objects.filter(pk=topic.pk).update(drift=words, drift_checked_at=Now())
         return words

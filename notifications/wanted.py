@@ -221,9 +221,12 @@ def _of_ours(wanted: Wanted, found: Found) -> list[Difference]:
 
 
 def same_address(endpoint: str, other: str) -> bool:
-    """The same door, whatever user and password stand in it (AWS masks them)."""
-    one, two = urlsplit(endpoint), urlsplit(other)
-    return (one.scheme, one.hostname, one.port, one.path) == (two.scheme, two.hostname, two.port, two.path)
+    """The same door, whatever user and password stand in it (AWS masks them). What is no address is not ours."""
+    try:
+        one, two = urlsplit(endpoint), urlsplit(other)
+        return (one.scheme, one.hostname, one.port, one.path) == (two.scheme, two.hostname, two.port, two.path)
+    except ValueError:
+        return False
 
 
 def _same(statement: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

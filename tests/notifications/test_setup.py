@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import boto3
 import pytest
@@ -137,6 +138,47 @@ def test_the_password_is_in_the_address_and_nowhere_else(aws: Any, settings: Any
     assert subscriptions(aws)[0]["Endpoint"] == "https://sns:beans@crema.example/sns/"
     assert "beans" not in said
     assert "nothing set right" in setup("--apply")
+
+
+@pytest.mark.parametrize("password", ["be@ns", "b/ea:ns", "100%", "b#?e[a]n s", "böhnchen"])
+def test_a_password_of_any_characters_is_told_to_sns_and_kept_out_of_our_way(
+    password: str, aws: Any, settings: Any
+) -> None:
+    settings.SNS_BASIC_AUTH = [f"sns:{password}"]
+    setup("--apply")
+    told = urlsplit(subscriptions(aws)[0]["Endpoint"])
+    assert (told.hostname, told.path, unquote(told.password or "")) == ("crema.example", "/sns/", password)
+    assert "nothing set right" in setup("--apply")
+    assert provision.check(Topic.objects.get()) == []
+
+
+def test_somebody_else_s_odd_address_is_not_ours_and_stops_nothing(aws: Any) -> None:
+    aws.create_topic(Name="dash-orders")
+    aws.subscribe(TopicArn=ARN, Protocol="https", Endpoint="https://sns:be/ans@crema.example/sns/")
+    setup("--apply")
+    assert provision.check(Topic.objects.get()) == []
+
+
+def test_an_answer_that_cannot_be_read_is_drift(aws: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.sns.responses import SNSResponse
+
+    settings.SNS_MANAGED = True
+    setup("--apply")
+    whole = SNSResponse.get_topic_attributes
+
+    def odd(self: Any) -> Any:
+        answer = whole(self)
+        answer.result["Attributes"]["Policy"] = "{"
+        return answer
+
+    monkeypatch.setattr(SNSResponse, "get_topic_attributes", odd)
+    assert tasks.check_drift() == 1
+    assert Topic.objects.get().drift == ["AWS could not be asked: JSONDecodeError"]
+
+
+def test_a_topic_that_nobody_entered_is_not_checked(aws: Any) -> None:
+    with pytest.raises(CommandError, match="is not entered here"):
+        setup("--check")
 
 
 WIDE = {"Sid": "wide", "Effect": "Allow", "Principal": "*", "Action": "SNS:*", "Resource": ARN}
