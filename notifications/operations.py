@@ -18,6 +18,7 @@ State, Kind = PropertyOperation.State, PropertyOperation.Kind
 UNIT_READY = timedelta(seconds=60)  # Amazon says so within 10; events can be lost, so then we just try
 SET_UP_WAIT = timedelta(minutes=15)  # then we ask whether a planned device is there: events can be lost
 CLOCKS = timedelta(seconds=60)  # by so much theirs and ours may differ
+ENDPOINT = "amzn1.alexa.endpoint."  # so begins an endpoint ID; any other name is a serial number
 NO_UNIT = "It is set up; no unit is planned for it."
 NO_SET_UP = "Planned; it waits for its set-up."
 QUEUED = "It is set up; its turn comes."
@@ -27,15 +28,27 @@ _ARMED = [
 
 
 def plan(name: str, unit_id: str) -> PropertyOperation:
-    """This device (endpoint ID or serial number) belongs into this unit; due as soon as it is set up. Idempotent."""
+    """This device (endpoint ID or serial number) belongs into this unit; due as soon as it is set up. Idempotent.
+
+    Raises ValueError, in words, for what can be no name of either.
+    """
+    check_plan(name, unit_id)
     with transaction.atomic():
         _alone()
-        by_endpoint = name.startswith("amzn1.alexa.endpoint.")
+        by_endpoint = name.startswith(ENDPOINT)
         row = _row_of(endpoint_id=_canonical(name)) if by_endpoint else _row_of(serial_number=name)
         if row.unit_id != unit_id:
             row.unit_id, row.served_at, row.state = unit_id, None, State.WAITING
             _arm(row)
         return row
+
+
+def check_plan(name: str, unit_id: str) -> None:
+    """Raises ValueError, in words, for what can be no name of a device or of a unit."""
+    longest = 512 if name.startswith(ENDPOINT) else 255
+    for what, text, most in (("A device's name", name, longest), ("A unit's ID", unit_id, 512)):
+        if not text.strip() or len(text) > most or not text.isprintable():
+            raise ValueError(f"{what} is text of 1 to {most} characters, all of them printable.")
 
 
 def withdraw(row: PropertyOperation) -> bool:

@@ -61,15 +61,21 @@ class PlanForm(forms.ModelForm):  # type: ignore[type-arg]
     """Into which unit a device belongs."""
 
     device = forms.CharField(
-        max_length=255,
         widget=UnfoldAdminTextInputWidget,
         help_text="Endpoint ID (amzn1.alexa.endpoint.…) or serial number.",
     )
-    unit = forms.CharField(max_length=512, widget=UnfoldAdminTextInputWidget, help_text="amzn1.alexa.unit.…")
+    unit = forms.CharField(widget=UnfoldAdminTextInputWidget, help_text="amzn1.alexa.unit.…")
 
     class Meta:
         model = PropertyOperation
         fields: list[str] = []
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            operations.check_plan(self.cleaned_data.get("device", ""), self.cleaned_data.get("unit", ""))
+        except ValueError as problem:
+            raise forms.ValidationError(str(problem)) from problem
+        return self.cleaned_data
 
 
 @admin.register(PropertyOperation)
@@ -163,10 +169,19 @@ class PropertyOperationAdmin(ModelAdmin):
             return {
                 "configurations": asp_api.listed("subscriptionConfigurations"),
                 "subscriptions": asp_api.listed("subscriptions"),
+                "user_id": self._user_id(request),
             }
         except AspError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return {"unknown": True}
+
+    def _user_id(self, request: HttpRequest) -> str:
+        """A token without the scope for it can do the rest."""
+        try:
+            return asp_api.user_id()
+        except AspError as problem:
+            self.message_user(request, str(problem), messages.WARNING)
+            return ""
 
 
 class ConfigurationForm(forms.Form):

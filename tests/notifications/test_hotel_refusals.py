@@ -3,11 +3,14 @@
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
 from django.utils import timezone
 
 from notifications import asp, asp_api, health, operations, tasks
 from notifications.models import PropertyOperation
 from tests.notifications.hotel import ECHO, SERIAL, Hotel
+from tests.notifications.signing_amazon import ARN
 from tests.notifications.test_operations import BOB, ROLE, set_up, the_row, work
 from tests.notifications.test_properties import ROOM, apply, event
 
@@ -98,6 +101,47 @@ def test_credentials_that_are_mended_are_enough(broken: str, hotel: Hotel, setti
     settings.ASP_REFRESH_TOKEN = token
     work()
     assert (the_row().state, health.refused_operations()) == ("done", [])
+
+
+@pytest.mark.parametrize("batches", [[(0, 1)], [(1, 0)], [(0,), (1,)], [(1,), (0,)]])
+def test_set_ups_that_contradict_each_other_count_for_neither_device(batches: list[Any], hotel: Hotel) -> None:
+    """One ID, two devices: whichever comes first, and whether together or one after the other."""
+    twins = [set_up("same", endpoint=ECHO), set_up("same", endpoint=STRANGE)]
+    operations.plan(ECHO, ROOM)
+    for batch in batches:
+        apply(*(twins[number] for number in batch))
+    found = PropertyOperation.objects.order_by("endpoint_id").values_list("endpoint_id", "state", "set_up_at", "reason")
+    assert list(found) == [(name, "waiting", None, operations.NO_SET_UP) for name in (ECHO, STRANGE)]
+
+
+@pytest.mark.parametrize(
+    ("device", "unit"), [("", ROOM), (" ", ROOM), (SERIAL, ""), ("S" * 256, ROOM), (SERIAL, "u" * 513), ("\x07", ROOM)]
+)
+def test_a_plan_without_names_is_refused_in_words(device: str, unit: str, client: Any, django_user_model: Any) -> None:
+    apply(set_up())
+    with pytest.raises(CommandError, match="printable"):
+        call_command("asp", "plan", device, unit)
+    client.force_login(django_user_model.objects.create_superuser("root@example.com", "support all the way"))
+    page = client.post(reverse("admin:notifications_propertyoperation_add"), {"device": device, "unit": unit})
+    assert page.status_code == 200, "the form again, with what is wrong"
+    assert PropertyOperation.objects.exclude(unit_id="").count() == 0
+
+
+def test_staff_see_whose_token_it_is(hotel: Hotel, client: Any, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create_superuser("root@example.com", "support all the way"))
+    page = client.get(reverse("admin:notifications_property_subscriptions")).content.decode()
+    assert "amzn1.account.SANDBOXHOTEL" in page
+
+
+def test_a_token_that_may_not_say_whose_it_is_can_do_the_rest(
+    hotel: Hotel, client: Any, django_user_model: Any, settings: Any
+) -> None:
+    settings.ASP_PROFILE_URL = hotel.url + "/nowhere"
+    configuration = asp_api.create_configuration(ARN, "once")
+    client.force_login(django_user_model.objects.create_superuser("root@example.com", "support all the way"))
+    page = client.get(reverse("admin:notifications_property_subscriptions")).content.decode()
+    assert configuration in page
+    assert "Amazon answered 404" in page
 
 
 def test_a_late_activation_frees_what_was_refused_before_it(hotel: Hotel) -> None:
