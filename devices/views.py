@@ -15,12 +15,14 @@ from rest_framework.views import APIView
 
 from devices import openapi, presence, problems, serializers
 from devices.authentication import DeviceAuthentication, IsDevice
+from devices.deadline import deadline
 from devices.inventory import Measurement, Outcome, record_reading
 from devices.models import Device, Inventory
 from devices.parsers import LARGEST_BODY, BodyTooLarge, JSONOnly, PlainJSONRenderer, StrictJSONParser, body_of
 from devices.throttles import DeviceThrottle
 
 log = logging.getLogger(__name__)
+ANSWER_SECONDS = 10.0
 
 
 class DeviceAPIView(APIView):
@@ -37,6 +39,10 @@ class DeviceAPIView(APIView):
 
     def get_exception_handler(self) -> Callable[..., Response]:
         return problems.handle
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        with deadline(ANSWER_SECONDS):
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Too large is said before anything is read or asked of the database."""

@@ -16,11 +16,13 @@ from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from devices.deadline import deadline
 from notifications import inbox, sns
 
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 1024 * 1024
+ANSWER_SECONDS = 10.0  # SNS waits 15
 
 
 class _TooLarge(Exception):
@@ -56,7 +58,8 @@ def door(request: HttpRequest) -> HttpResponse:
 
 def _receive(body: bytes, request: HttpRequest) -> HttpResponse:
     try:
-        inbox.receive(body, _sns_headers(request))
+        with deadline(ANSWER_SECONDS):
+            inbox.receive(body, _sns_headers(request))
     except sns.Refused as problem:
         log.warning("SNS message refused by the check: %s", problem)
         return HttpResponse(status=400 if isinstance(problem, sns.Malformed) else 403)

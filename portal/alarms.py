@@ -56,12 +56,12 @@ CONDITIONS = (
 
 
 def evaluate() -> int:
-    """Ask every question, open and close alarms, owe notices; how many are open. Two at once do the work of one."""
-    answers = [(condition, _ask(condition)) for condition in CONDITIONS]
+    """Ask every question, open and close alarms, owe notices; how many are open. Two at once do the work of one: who is second does
+    not even ask, for an answer that waited for its turn would be an old one."""
     with transaction.atomic():
         if not _alone():
             return 0
-        open_ = sum(_settle(condition, evidence) for condition, evidence in answers)
+        open_ = sum(_settle(condition, _ask(condition)) for condition in CONDITIONS)
         _close_unknown()
     return open_
 
@@ -100,6 +100,7 @@ def _settle(condition: Condition, evidence: list[str]) -> bool:
 
 def _close(alarm: Alarm) -> None:
     Alarm.objects.filter(pk=alarm.pk).update(closed_at=Now())
+    alarm.notices.filter(event=AlarmNotice.Event.REMINDED, sent_at=None).delete()
     _owe(alarm, AlarmNotice.Event.CLOSED)
 
 
@@ -110,17 +111,21 @@ def _close_unknown() -> None:
 
 
 def _remind(alarm: Alarm) -> None:
-    """At most once an hour, and not once somebody has taken it."""
+    """At most once an hour, not once somebody has taken it, and not where an earlier notice still waits to be sent."""
     recent = alarm.notices.filter(created_at__gt=Now() - EVERY).exists()
     if alarm.acknowledged_at is None and not recent:
         _owe(alarm, AlarmNotice.Event.REMINDED)
 
 
 def _owe(alarm: Alarm, event: str) -> None:
-    """One notice for each channel that is configured; a row each, in this transaction."""
+    """One notice for each channel that is configured; a row each, in this transaction. A channel that is behind needs no reminder."""
     configured = {"email": settings.ALARM_EMAILS, "webhook": settings.ALARM_WEBHOOK_URL}
-    channels = [channel for channel, address in configured.items() if address]
-    AlarmNotice.objects.bulk_create(AlarmNotice(alarm=alarm, channel=channel, event=event) for channel in channels)
+    channels = {channel for channel, address in configured.items() if address}
+    if event == AlarmNotice.Event.REMINDED:
+        channels -= set(alarm.notices.filter(due_at__isnull=False).values_list("channel", flat=True))
+    AlarmNotice.objects.bulk_create(
+        AlarmNotice(alarm=alarm, channel=channel, event=event) for channel in sorted(channels)
+    )
 
 
 def acknowledge(alarm: Alarm, user: User, note: str) -> None:

@@ -1,6 +1,7 @@
 """Reads plain environment variables for settings.py and collects one sentence for each that is missing or wrong, without the value
 of a secret. A secret may come from a file instead: NAME_FILE=/run/secrets/name."""
 
+import base64
 import math
 import os
 from collections.abc import Container
@@ -82,6 +83,20 @@ class Environment:
                 f"{name} is not an address of the form {' or '.join(f'{scheme}://host' for scheme in schemes)}."
             )
             return default or ""
+        return text
+
+    def signature(self, name: str) -> str:
+        """The secret of a webhook as the Standard Webhooks specification writes it: whsec_ and 24 to 64 bytes in Base64."""
+        text = self.text(name, "")
+        try:
+            long_enough = 24 <= len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) <= 64
+        except ValueError:
+            long_enough = False
+        if text and not long_enough:
+            self.missing.append(
+                f"{name} is not a secret of Standard Webhooks: whsec_ and 24 to 64 random bytes in Base64;"
+                " `echo whsec_$(openssl rand -base64 32)` makes one."
+            )
         return text
 
     def words(self, name: str, default: str = "") -> list[str]:

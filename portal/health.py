@@ -4,13 +4,16 @@ from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from devices.deadline import deadline
 from portal.metrics import metrics
 from skill import figures
+
+ANSWER_SECONDS = 3.0
 
 
 class Health:
@@ -37,11 +40,11 @@ def ready(request: HttpRequest) -> HttpResponse:
     Says besides whether delivery is behind; that is a matter for the workers, and takes no web process out of service.
     """
     try:
-        missing = _newest_migrations() - _applied()
-        if missing:
-            return _unavailable("not migrated: manage.py migrate")
-        waited = max(figures.overdue().values(), default=0)
-    except DatabaseError:
+        with deadline(ANSWER_SECONDS):
+            if _newest_migrations() - _applied():
+                return _unavailable("not migrated: manage.py migrate")
+            waited = max(figures.overdue().values(), default=0)
+    except (DatabaseError, InterfaceError):
         return _unavailable("out of reach")
     delivery = "behind" if waited > settings.ALARM_OVERDUE_SECONDS else "ok"
     return JsonResponse({"status": "ok", "database": "ok", "delivery": delivery})

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.http import require_safe
 
+from devices.deadline import deadline
 from portal.models import Alarm
 from skill import counts
 from skill.figures import Figures, figures
 from skill.models import REGIONS
 
 Sample = tuple[dict[str, str], float]
+ANSWER_SECONDS = 10.0
 LOCAL = ("127.0.0.1", "::1")
 
 
@@ -27,8 +29,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not _may(request):
         return HttpResponse("Send METRICS_TOKEN as a bearer token.\n", status=403, content_type="text/plain")
     try:
-        text = "".join([*_lines(figures()), *_alarms()])
-    except DatabaseError:
+        with deadline(ANSWER_SECONDS):
+            text = "".join([*_lines(figures()), *_alarms()])
+    except (DatabaseError, InterfaceError):
         return HttpResponse("The database does not answer.\n", status=503, content_type="text/plain")
     return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 

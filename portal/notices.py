@@ -18,7 +18,7 @@ import aiohttp
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -44,10 +44,15 @@ def send_due() -> int:
 
 
 def _claim() -> AlarmNotice | None:
-    """The notice that is due longest; whoever dies with it leaves it to the next after the lease."""
+    """The notice that is due longest; whoever dies with it leaves it to the next after the lease.
+
+    What an alarm has to say on a channel goes one after the other: an end that overtook its beginning would leave it open there.
+    """
+    unsent = AlarmNotice.objects.filter(due_at__isnull=False)
+    earlier = unsent.filter(alarm=OuterRef("alarm"), channel=OuterRef("channel"), pk__lt=OuterRef("pk"))
     with transaction.atomic():
         due = AlarmNotice.objects.select_for_update(skip_locked=True, of=("self",)).select_related("alarm")
-        notice = due.filter(due_at__lte=Now()).order_by("due_at", "pk").first()
+        notice = due.filter(~Exists(earlier), due_at__lte=Now()).order_by("due_at", "pk").first()
         if notice:
             AlarmNotice.objects.filter(pk=notice.pk).update(due_at=Now() + LEASE, attempts=F("attempts") + 1)
             notice.attempts += 1
@@ -97,6 +102,7 @@ def _post(notice: AlarmNotice) -> None:
     alarm = notice.alarm
     document = {
         "type": f"alarm.{notice.event}",
+        "timestamp": notice.created_at.isoformat(),
         "condition": alarm.condition,
         "title": alarm.title,
         "since": alarm.opened_at.isoformat(),
@@ -119,9 +125,10 @@ async def _deliver(notice: AlarmNotice, body: bytes) -> None:
 
 
 def signed_headers(message_id: str, body: bytes, now: int) -> dict[str, str]:
-    """As the Standard Webhooks specification signs: HMAC-SHA256 over id, timestamp and body. Pure but for the secret."""
-    signed = f"{message_id}.{now}.".encode() + body
-    mac = hmac.new(settings.ALARM_WEBHOOK_SECRET.encode(), signed, hashlib.sha256).digest()
+    """As the Standard Webhooks specification signs: HMAC-SHA256 over id, timestamp and body, with the bytes that the secret's
+    Base64 stands for. Pure but for the secret."""
+    key = base64.b64decode(settings.ALARM_WEBHOOK_SECRET.removeprefix("whsec_"))
+    mac = hmac.new(key, f"{message_id}.{now}.".encode() + body, hashlib.sha256).digest()
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(now),

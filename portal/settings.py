@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from devices.deadline import PooledConnection
 from devices.openapi_schemas import COMPONENTS
 from portal import embedded, keys
 from portal.environment import Environment
@@ -186,7 +187,7 @@ ASP_REFRESH_TOKEN = _env.text("ASP_REFRESH_TOKEN", _generated.get("ASP_REFRESH_T
 # --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
 ALARM_EMAILS = _env.words("ALARM_EMAILS")  # the on-call group
 ALARM_WEBHOOK_URL = _env.text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
-ALARM_WEBHOOK_SECRET = _env.text("ALARM_WEBHOOK_SECRET", "")
+ALARM_WEBHOOK_SECRET = _env.signature("ALARM_WEBHOOK_SECRET")
 if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
     _env.missing.append("ALARM_WEBHOOK_SECRET is not set: it signs the alarms that go to ALARM_WEBHOOK_URL.")
 ALARM_COVERAGE_GOAL = _env.number("ALARM_COVERAGE_GOAL", 0.98)  # share of levels reported within 24 hours
@@ -300,6 +301,7 @@ if DATABASE_POOL_SIZE:
         "max_size": DATABASE_POOL_SIZE,
         "timeout": 3,
         "reconnect_timeout": 3,
+        "connection_class": PooledConnection,
     }
     DATABASES["default"]["OPTIONS"]["pool"] = _pool
     # Alexa waits 8 seconds and SNS 15: a statement that hangs is given up while there is still time for an answer.

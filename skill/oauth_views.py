@@ -16,8 +16,8 @@ from oauth2_provider.exceptions import FatalClientError, OAuthToolkitError
 from oauth2_provider.views import AuthorizationView, TokenView
 from oauthlib.oauth2.rfc6749.errors import TemporarilyUnavailableError
 
+from devices.deadline import deadline
 from skill import attempts, diagnosis, linking
-from skill.deadline import deadline
 from skill.models import LinkingAttempt
 
 log = logging.getLogger(__name__)

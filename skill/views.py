@@ -14,10 +14,10 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from devices.deadline import deadline
 from skill import handlers, skill_events
 from skill.alexa import messages
 from skill.alexa.errors import AlexaError, InternalError, InvalidDirective
-from skill.deadline import deadline
 from skill.models import REGIONS
 
 log = logging.getLogger(__name__)

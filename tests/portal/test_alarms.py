@@ -6,12 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
@@ -92,6 +93,30 @@ def test_reminders_come_at_most_once_an_hour_and_end_when_somebody_takes_it(
     assert AlarmNotice.objects.count() == 2
 
 
+def test_the_second_of_two_does_not_even_ask(wrong: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer would wait for its turn and be an old one by then."""
+    monkeypatch.setattr(
+        alarms, "CONDITIONS", [alarms.Condition("milk", "The milk is sour", lambda: pytest.fail("asked"))]
+    )
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            assert alarms._alone()
+            held.set()
+            done.wait(30)
+        connection.close()
+
+    first = threading.Thread(target=hold)
+    first.start()
+    assert held.wait(30)
+    try:
+        assert alarms.evaluate() == 0
+    finally:
+        done.set()
+        first.join()
+
+
 def test_nobody_is_configured_and_nothing_is_owed(wrong: list[str]) -> None:
     wrong.append("It smells.")
     tasks.evaluate_alarms()
@@ -119,12 +144,49 @@ def test_a_condition_that_is_no_longer_asked_is_closed(wrong: list[str], monkeyp
     assert Alarm.objects.get().closed_at
 
 
+SECRET = "whsec_" + base64.b64encode(b"nobody guesses this, no, no").decode()
+
+
 @pytest.fixture
 def hook(wrong: list[str], settings: Any) -> Any:
     with far_side() as side:
-        settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = side.url + "/alarms", "secret"
+        settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = side.url + "/alarms", SECRET
         wrong.append("It smells.")
         yield side
+
+
+def test_the_specification_s_own_example(settings: Any) -> None:
+    """Of the libraries that check it: message, secret and signature as they give them."""
+    settings.ALARM_WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    signed = notices.signed_headers("msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}', 1614265330)
+    assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_what_an_alarm_says_comes_in_order_and_without_reminders_that_nobody_needs(
+    hook: FarSide, wrong: list[str]
+) -> None:
+    hook.status = 500
+    tasks.evaluate_alarms()
+    AlarmNotice.objects.update(created_at=Now() - timedelta(hours=2))
+    tasks.evaluate_alarms()
+    assert [notice.event for notice in AlarmNotice.objects.all()] == ["opened"], "it has not even been told once"
+    wrong.clear()
+    alarms.evaluate()
+    hook.status = 204
+    assert notices.send_due() == 0, "the beginning waits for its next attempt, and the end for the beginning"
+    AlarmNotice.objects.filter(event="opened").update(due_at=Now())
+    assert notices.send_due() == 2
+    assert [json.loads(body)["type"] for body in hook.posted[-2:]] == ["alarm.opened", "alarm.closed"]
+
+
+def test_a_reminder_that_was_not_sent_goes_with_its_alarm(hook: FarSide, wrong: list[str]) -> None:
+    tasks.evaluate_alarms()
+    AlarmNotice.objects.update(created_at=Now() - timedelta(hours=2))
+    hook.status = 500
+    tasks.evaluate_alarms()
+    wrong.clear()
+    alarms.evaluate()
+    assert list(AlarmNotice.objects.order_by("pk").values_list("event", flat=True)) == ["opened", "closed"]
 
 
 def test_a_webhook_is_signed_and_names_the_alarm(hook: FarSide, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +200,7 @@ def test_a_webhook_is_signed_and_names_the_alarm(hook: FarSide, monkeypatch: pyt
     assert said["url"].endswith(reverse("admin:portal_alarm_change", args=[Alarm.objects.get().pk]))
     [headers] = seen
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}".encode()
-    mac = hmac.new(b"secret", signed, hashlib.sha256).digest()
+    mac = hmac.new(base64.b64decode(SECRET.removeprefix("whsec_")), signed, hashlib.sha256).digest()
     assert headers["webhook-signature"] == "v1," + base64.b64encode(mac).decode()
 
 

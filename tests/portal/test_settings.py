@@ -180,3 +180,18 @@ def test_only_a_process_that_asks_has_a_pool(start: Start) -> None:
     assert database["OPTIONS"]["pool"]["max_size"] == 20
     assert database["OPTIONS"]["pool"]["timeout"] == 3
     assert "CONN_MAX_AGE" not in database
+
+
+@pytest.mark.parametrize(
+    "secret", ["guess", "whsec_short", "whsec_not Base64 at all, but long enough", "MDEyMzQ1Njc4OWFiY2RlZg=="]
+)
+def test_a_webhook_s_secret_is_one_that_its_receiver_s_library_takes(secret: str, start: Start) -> None:
+    [sentence] = start.refused(ALARM_WEBHOOK_URL="https://hooks.example.com/", ALARM_WEBHOOK_SECRET=secret)
+    assert sentence.startswith("ALARM_WEBHOOK_SECRET is not a secret of Standard Webhooks")
+    assert secret not in sentence
+    key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+    for good in (key, f"whsec_{key}"):
+        assert (
+            start(ALARM_WEBHOOK_URL="https://hooks.example.com/", ALARM_WEBHOOK_SECRET=good)["ALARM_WEBHOOK_SECRET"]
+            == good
+        )

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oauth2_provider.models import Grant, RefreshToken
 
-from skill import deadline, oauth, oauth_views
+from devices import deadline
+from skill import oauth, oauth_views
 from skill.models import Application
 from tests.skill.oauth_customer import REDIRECT, SECRET, allow, make_alexa
 

@@ -8,16 +8,36 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
+
+AGAIN = 0.1  # seconds until the next look, where there was no connection yet; and for how long ends that are near are left to one look
+CHECK_SECONDS = 1.0
 
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Within the block, this thread's database connection is cut after `seconds`. Afterwards it is never touched."""
-    watched = _Watched(connections[DEFAULT_DB_ALIAS])
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    with _cut_after(seconds, lambda: wrapper.connection):
+        yield
+
+
+class PooledConnection(psycopg.Connection[Any]):
+    """A connection of the web process's pool. Django speaks through cursors; only the pool itself executes, to ask whether the server
+    still answers before it gives a connection out, and that question is no block of ours: it has an end of its own."""
+
+    def execute(self, *arguments: Any, **options: Any) -> Any:
+        with _cut_after(CHECK_SECONDS, lambda: self):
+            return super().execute(*arguments, **options)
+
+
+@contextlib.contextmanager
+def _cut_after(seconds: float, connection: Callable[[], Any]) -> Iterator[None]:
+    watched = _Watched(connection)
     _watch.add(time.monotonic() + seconds, watched)
     try:
         yield
@@ -26,19 +46,24 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 class _Watched:
-    """One block and the connection that it uses."""
+    """One block and the connection that it uses, which it may not have yet."""
 
-    def __init__(self, wrapper: Any) -> None:
-        self.wrapper, self.lock = wrapper, threading.Lock()
+    def __init__(self, connection: Callable[[], Any]) -> None:
+        self.connection: Callable[[], Any] | None = connection
+        self.lock = threading.Lock()
 
     def finish(self) -> None:
         with self.lock:
-            self.wrapper = None
+            self.connection = None
 
-    def cut(self) -> None:
+    def cut(self) -> bool:
+        """Whether there is nothing left to cut."""
         with self.lock:
-            if self.wrapper is not None:
-                _cut(self.wrapper.connection)
+            if self.connection is None:
+                return True
+            raw = self.connection()
+            _cut(raw)
+            return raw is not None
 
 
 class _Watch:
@@ -63,9 +88,10 @@ class _Watch:
         while True:
             with self.news:
                 while not self.waiting or self.waiting[0][0] > time.monotonic():
-                    self.news.wait(self.waiting[0][0] - time.monotonic() if self.waiting else None)
+                    self.news.wait(max(self.waiting[0][0] - time.monotonic(), AGAIN) if self.waiting else None)
                 watched = heapq.heappop(self.waiting)[2]
-            watched.cut()
+            if not watched.cut():
+                self.add(time.monotonic() + AGAIN, watched)
 
 
 def _cut(raw: Any) -> None:
