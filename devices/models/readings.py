@@ -138,7 +138,7 @@ class DailyUse(models.Model):
     minimum = models.DecimalField(max_digits=12, decimal_places=3)
     maximum = models.DecimalField(max_digits=12, decimal_places=3)
     last = models.DecimalField(max_digits=12, decimal_places=3)
-    consumed = models.DecimalField(max_digits=15, decimal_places=3)
+    consumed = models.DecimalField(max_digits=24, decimal_places=3)  # a day of the largest uses, however many
     epoch = models.IntegerField()
     sequence = models.BigIntegerField()
 

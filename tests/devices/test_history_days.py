@@ -161,3 +161,10 @@ def test_whatever_comes_when_the_days_are_what_the_readings_add_up_to(
             for slot in ("beans", "pods"):
                 assert days(counted, slot) == added_up(counted, slot)
         transaction.set_rollback(True)
+
+
+def test_a_day_holds_the_largest_uses_however_many(counted: Device) -> None:
+    largest = [Measurement("pods", number, Decimal(999999999)) for number in range(1001)]
+    tell(counted, *largest[:1000])
+    tell(counted, *largest[1000:])
+    assert DailyUse.objects.get().consumed == 1001 * Decimal(999999999)
