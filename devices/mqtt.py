@@ -22,7 +22,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTProtocolVersion
@@ -90,17 +90,14 @@ class Bridge:
 
     def start(self) -> None:
         """Begin to connect, and go on connecting whenever the broker is away. Raises BrokerUnknown."""
-        where = urlsplit(self.options.url)
-        secure = where.scheme == "mqtts"
-        if where.scheme not in ("mqtt", "mqtts") or not where.hostname:
-            raise BrokerUnknown("The broker's address is like mqtt://host:1883 or mqtts://user:password@host:8883.")
+        where, host, port = _broker(self.options.url)
         if where.username:
             self._client.username_pw_set(unquote(where.username), unquote(where.password or ""))
-        if secure:
+        if where.scheme == "mqtts":
             trust, certificate, key = (path or None for path in self._files())
             self._client.tls_set(ca_certs=trust, certfile=certificate, keyfile=key)
         manner: dict[str, Any] = {"clean_start": False, "properties": _lasting()} if self._is_v5 else {}
-        self._client.connect_async(where.hostname, where.port or (8883 if secure else 1883), KEEPALIVE, **manner)
+        self._client.connect_async(host, port, KEEPALIVE, **manner)
         self._client.loop_start()
 
     def run(self, stop: threading.Event) -> None:
@@ -249,6 +246,19 @@ class Bridge:
         if self.counts and time.monotonic() >= self._report_at:
             self._report_at = time.monotonic() + REPORT_EVERY
             log.info("so far: %s", ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items())))
+
+
+def _broker(url: str) -> tuple[SplitResult, str, int]:
+    """The address taken apart, with host and port. Raises BrokerUnknown; never repeats the address, which has a password."""
+    try:
+        where = urlsplit(url)
+        usual = {"mqtt": 1883, "mqtts": 8883}[where.scheme]
+        host, port = where.hostname, where.port or usual
+    except (ValueError, KeyError):  # a port that is none, a bracket that does not close, another scheme
+        host = None
+    if not host:
+        raise BrokerUnknown("The broker's address is like mqtt://host:1883 or mqtts://user:password@host:8883.")
+    return where, host, port
 
 
 def _lasting() -> Properties:

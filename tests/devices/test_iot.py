@@ -329,6 +329,16 @@ def set_up(**options: Any) -> str:
     return said.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [({"model": "CREMA-2O"}, "CREMA-2O"), ({"serial": ["CRM20-0001", "CRM20-OOO2"]}, "registered: CRM20-OOO2.")],
+)
+def test_a_slip_of_the_fingers_makes_nothing_and_is_said(machine: Device, aws: Any, typed: Any, said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        set_up(**typed)
+    assert aws.list_policies()["policies"] == []
+
+
 def test_the_set_up_makes_everything_once(machine: Device, crema: Any, aws: Any) -> None:
     registry.register("CRM.20", crema)
     assert "2 would be made" in set_up(dry_run=True)

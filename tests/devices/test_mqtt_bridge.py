@@ -312,8 +312,18 @@ def test_a_serial_number_with_a_dot_is_a_thing_with_a_colon(crema: Any, bridged:
 
 
 def test_an_address_that_is_none_is_said_so() -> None:
-    with pytest.raises(BrokerUnknown):
-        Bridge(Options("http://127.0.0.1")).start()
+    for url in (
+        "http://127.0.0.1",
+        "http://127.0.0.1:1883",
+        "mqtt://",
+        "mqtt://h:99999",
+        "mqtt://a:secret/@h",
+        "mqtt://[::1",
+    ):
+        with pytest.raises(BrokerUnknown, match="is like mqtt://host:1883"):
+            Bridge(Options(url)).start()
+    with pytest.raises(CommandError, match="is like"):
+        call_command("mqtt_bridge", url="mqtt://127.0.0.1:99999")
     with pytest.raises(CommandError, match="MQTT_URL"):
         call_command("mqtt_bridge", url="")
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from devices import iot, iot_provisioning
 from devices.iot_provisioning import Step
-from devices.models import Device
+from devices.models import Device, DeviceModel
 
 SHOWN = 20  # things by name; the others are counted
 
@@ -31,6 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._expect_settings()
+        _expect_units(options)
         url = options["url"] or f"{settings.PUBLIC_URL}{reverse('aws_iot')}"
         try:
             self._set_up(url, options)
@@ -63,6 +64,16 @@ class Command(BaseCommand):
             elif sum(counts.values()) % 1000 == 0:
                 self.stdout.write(f"{sum(counts.values())} things so far")
         self.stdout.write("things: " + (", ".join(f"{n} {done}" for done, n in sorted(counts.items())) or "none"))
+
+
+def _expect_units(options: dict[str, Any]) -> None:
+    """What was typed is there: a slip of the fingers is not "nothing to do"."""
+    if options["model"] and not DeviceModel.objects.filter(model_id=options["model"]).exists():
+        raise CommandError(f"No model has the ID {options['model']}.")
+    serials = set(options["serial"] or [])
+    known = Device.objects.filter(serial_number__in=serials).values_list("serial_number", flat=True)
+    if missing := sorted(serials.difference(known)):
+        raise CommandError(f"Not registered: {', '.join(missing)}.")
 
 
 def _serials(options: dict[str, Any]) -> Iterable[str]:
