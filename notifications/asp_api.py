@@ -95,7 +95,7 @@ def entities_for(event: str, unit: str, skill: str = "", user: str = "") -> dict
 def listed(what: str) -> list[dict[str, Any]]:
     """All “subscriptions” or “subscriptionConfigurations” of ours, page by page."""
     pages = _pages(_events(what), {"owner": "~caller", "maxResults": "100"})
-    return [found for page in pages if isinstance(page, dict) for found in page.get("results", [])]
+    return [found for page in pages if isinstance(page, dict) for found in page.get("results") or []]
 
 
 def _pages(url: str, query: dict[str, str]) -> Iterator[Any]:

@@ -149,15 +149,17 @@ def _row_of(**name: str) -> PropertyOperation:
 
 
 def _arm(row: PropertyOperation) -> None:
-    """Derive a device's row from its plan and all its set-ups: it is due when it has both, and was not served since."""
+    """Derive a device's row from its plan and all its set-ups, unless it was given up and nothing is new. In a transaction."""
     newest = _set_up_at(row)
-    if row.state not in (State.FAILED, State.WITHDRAWN) or newest != row.set_up_at:
-        _derive(row, newest)  # a repetition is no reason to ask again
+    given_up = row.state in (State.FAILED, State.WITHDRAWN)
+    if not given_up or newest != row.set_up_at:  # a repetition is no reason to ask again
+        _derive(row, newest)
     row.version += 1
     row.save(update_fields=_ARMED)
 
 
 def _derive(row: PropertyOperation, set_up_at: datetime | None) -> None:
+    """It is due when it has a plan and a set-up and was not served since, or when Amazon has to tell its serial number."""
     row.set_up_at = set_up_at
     fresh = row.set_up_at is not None and (row.served_at is None or row.served_at < row.set_up_at)
     before = row.state

@@ -21,9 +21,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 10  # SQS gives no more at once
 LONG_POLL = 20  # seconds; the longest that SQS waits
-SHORT_POLL = (
-    1  # seconds; without any wait SQS asks a few of its servers only, and may give nothing though there is something
-)
+SHORT_POLL = 1  # seconds; without any wait SQS asks a few of its servers only, and may give nothing of what it has
 VISIBLE_AGAIN = 120  # seconds; after a crash somebody else takes the message
 REFUSED_AGAIN = 11 * 3600  # seconds (SQS allows 12 h in all); a forgery stays as evidence until the queue forgets it
 _AWS = Config(connect_timeout=3, read_timeout=LONG_POLL + 10, retries={"total_max_attempts": 3})
