@@ -81,11 +81,15 @@ def hear(device: Device, said: Said, heard_at: datetime, door: str) -> Heard:
     sends nothing but readings costs no write to the shadow.
     """
     with transaction.atomic():
-        reported, results = _take_readings(device, said, heard_at, int(heard_at.timestamp() * 1000), door)
-        presence.heard_from(device, heard_at)
+        plain = _plain_readings(device, said, int(heard_at.timestamp() * 1000), door)
+        reported = {key: value for key, value in said.reported.items() if key not in plain}
         row = shadow.read(device)
         again = not device.online or (door == Door.MQTT and bool(shadow.delta(row)))
         touched = bool(said.desired or reported) or row.door != door or again
+        if touched:
+            shadow.hold(device)  # before what readings lock
+        results = _take_readings(device, said, plain, heard_at)
+        presence.heard_from(device, heard_at)
         if touched:
             patches = {"desired": said.desired, "reported": reported, "version": said.version}
             row = shadow.update(device, **patches, door=door, again=again)
@@ -97,11 +101,15 @@ def hear_accepted(device: Device, said: Said, heard_at: datetime) -> Heard:
     is either ours already or the unit's own wish, which it reports as well. Readings are kept even if the state grows too large."""
     assert said.version is not None
     with transaction.atomic():
-        reported, results = _take_readings(device, said, heard_at, said.version, Door.AWS)
+        plain = _plain_readings(device, said, said.version, Door.AWS)
+        reported = {key: value for key, value in said.reported.items() if key not in plain}
+        row = shadow.read(device)
+        touched = bool(reported) or (bool(said.readings or plain) and row.door != Door.AWS)
+        if touched:
+            shadow.hold(device)  # before what readings lock
+        results = _take_readings(device, said, plain, heard_at)
         if reported or results:
             presence.heard_from(device, heard_at)
-        row = shadow.read(device)
-        touched = bool(reported) or (bool(results) and row.door != Door.AWS)
         if touched:
             row = _update_if_it_fits(device, reported, said.version)
     return Heard(row, results, touched)
@@ -166,14 +174,12 @@ def _token(raw: Any) -> str | None:
 
 
 def _take_readings(
-    device: Device, said: Said, heard_at: datetime, sequence: int, door: str
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Record every reading of the update; what is left of ``reported`` without them, and the answers."""
-    plain = _plain_readings(device, said, sequence, door) if said.reported else {}
+    device: Device, said: Said, plain: dict[str, Measurement | serializers.Faults], heard_at: datetime
+) -> list[dict[str, Any]]:
+    """Record every reading of the update; the answers."""
     entries = [serializers.read(item) for item in said.readings] + list(plain.values())
     outcomes = iter(_record(device, entries, heard_at))
-    results = [_answer(entry, item, outcomes) for entry, item in zip(entries, [*said.readings, *plain], strict=True)]
-    return {key: value for key, value in said.reported.items() if key not in plain}, results
+    return [_answer(entry, item, outcomes) for entry, item in zip(entries, [*said.readings, *plain], strict=True)]
 
 
 def _plain_readings(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
-from devices import presence, registry, remembered
+from devices import presence, registry, remembered, shadow
 from devices.inventory import Measurement, Outcome, record_reading
 from devices.measurements import shown
 from devices.models import Device, DeviceEvent, EventType
@@ -58,6 +58,8 @@ def tell(device: Device, happening: Happening, heard_at: datetime) -> Told:
     """
     if happening.slot:
         _expect_slot(device, happening.slot)
+    if happening.type == EventType.FACTORY_RESET:
+        shadow.hold(device)  # before what the reading locks
     outcome = record_reading(device, [happening.reading], heard_at)[0] if happening.reading else None
     presence.heard_from(device, heard_at)
     happened_at = min(happening.happened_at or heard_at, heard_at).astimezone(UTC)  # no offset that PostgreSQL refuses

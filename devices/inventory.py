@@ -5,7 +5,7 @@ made by the migration "history"): one round trip for one reading or a thousand, 
 knows nothing of what a figure may be; that is judged here before (measurements.py), and what the rooms above hear is
 put together here afterwards.
 
-Lock order of the house: Inventory (by slot) -> Device -> whatever the receivers of our signals lock. Under the locked
+Lock order of the house: Shadow -> Inventory (by slot) -> Device -> whatever the receivers of our signals lock. Under the locked
 Inventory row lie the history, the heard sequences and the days of that slot, which nobody else writes.
 """
 

@@ -127,7 +127,7 @@ def _set_free(row: Device) -> Device:
     row.owner, row.ownership, row.claimed_at = None, None, None
     row.name = plain_name(row.device_model.name)
     row.save(update_fields=["owner", "ownership", "claimed_at", "name"])
-    shadow.forget(row)  # before the signal: Shadow is locked before what receivers lock
+    shadow.forget(row)
     return _save(row, ["name"], "ownership")
 
 
@@ -176,6 +176,7 @@ def _is_the_same(device: Device, device_model: DeviceModel, key: str, code: str)
 
 
 def _lock(device: Device) -> Device:
+    shadow.hold(device)
     rows = Device.objects.select_for_update(of=["self"], no_key=True).select_related("device_model")
     return rows.get(pk=device.pk)
 

@@ -1,7 +1,7 @@
 """Desired, reported, delta: what a unit should be, what it says it is, and the difference, under one version.
 
 As AWS IoT's shadow service does it: a patch is merged key by key, null removes a key, lists are values. Lock order of the
-house: Inventory -> Device -> Shadow. Here: the state. Not here: the JSON of the doors (documents.py), the way to
+house: Shadow -> Inventory -> Device. Here: the state. Not here: the JSON of the doors (documents.py), the way to
 the unit (talkback.py).
 """
 
@@ -64,6 +64,11 @@ def forget(device: Device) -> None:
     """
     if Shadow.objects.filter(device=device).exists():
         update(device)
+
+
+def hold(device: Device) -> None:
+    """Inside a transaction that will change the shadow: lock it now, before anything else of the unit is locked."""
+    list(Shadow.objects.select_for_update(no_key=True).filter(device=device).values_list("pk"))
 
 
 @transaction.atomic

@@ -137,6 +137,7 @@ def introduce(grant: AlexaGrant, devices: Iterable[Device], settling: float = 0,
         "relinked": relinked,
     }
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(_HOLD, params)
         cursor.execute(_INTRODUCE, params)
     doorbell.ring()
 
@@ -176,18 +177,18 @@ def discovered(grant_id: int, digests: dict[str, str], left_out: dict[str, str],
 
     `left_out` (endpointId → why) and the `size` of the answer in bytes are kept for staff.
     """
-    names = sorted(digests)
     params = {
         "grant": grant_id,
-        "names": names,
-        "digests": [digests[name] for name in names],
+        "names": list(digests),
+        "digests": list(digests.values()),
         "settling": settings.REPORT_SETTLING,
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '2s'")  # Alexa waits for our answer
         AlexaGrant.objects.filter(pk=grant_id).update(discovered_at=Now(), discovered_bytes=size)
+        cursor.execute(_HOLD, params | {"names": [*digests, *left_out]})
         cursor.execute(_DISCOVERED, params)
-        for endpoint_id, reason in sorted(left_out.items()):
+        for endpoint_id, reason in left_out.items():
             Endpoint.objects.filter(grant=grant_id, endpoint_id=endpoint_id).update(left_out=quote(reason, 300))
 
 
@@ -282,6 +283,10 @@ WITH all_of_it AS (SELECT id FROM skill_endpoint WHERE grant_id = %(grant)s AND 
 UPDATE skill_endpoint AS e SET wanted = false, version = e.version + 1, due_at = now(), not_before = NULL
 FROM all_of_it WHERE e.id = all_of_it.id
 """
+# Before rows of one grant are written by name: everybody else locks them in the order of ids.
+_HOLD = (
+    "SELECT id FROM skill_endpoint WHERE grant_id = %(grant)s AND endpoint_id = ANY(%(names)s) ORDER BY id FOR UPDATE"
+)
 # What was silent (the link was closed, or another region's) owed nothing meanwhile: its record begins again. What Alexa may know
 # already keeps a digest that equals none, so that it is announced again and, if it goes before that, deleted all the same.
 _INTRODUCE = """
@@ -302,13 +307,10 @@ ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
 """
 _KNOWN = "SELECT endpoint_id, announced_digest, left_out FROM skill_endpoint WHERE grant_id = %(grant)s AND wanted AND due_at IS NOT NULL"
 _DISCOVERED = """
-WITH told AS (
-  SELECT e.id, u.digest FROM skill_endpoint e
-  JOIN unnest(%(names)s::text[], %(digests)s::text[]) AS u(name, digest) ON u.name = e.endpoint_id
-  WHERE e.grant_id = %(grant)s AND e.wanted AND e.due_at IS NOT NULL ORDER BY e.id FOR UPDATE OF e)
 UPDATE skill_endpoint AS e SET announced_digest = told.digest, left_out = '', version = e.version + 1,
   daily_at = CASE WHEN e.reported_at IS NULL THEN now() ELSE e.daily_at END,
   due_at = greatest(CASE WHEN e.reported_at IS NULL THEN now() ELSE e.due_at END, now() + make_interval(secs => %(settling)s)),
   not_before = now() + make_interval(secs => %(settling)s)
-FROM told WHERE e.id = told.id
+FROM unnest(%(names)s::text[], %(digests)s::text[]) AS told(name, digest)
+WHERE e.grant_id = %(grant)s AND e.endpoint_id = told.name AND e.wanted AND e.due_at IS NOT NULL
 """
