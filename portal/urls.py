@@ -3,16 +3,15 @@
 from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
-from oauth2_provider.views import RevokeTokenView
 
 from portal import connect, health, metrics, views
-from skill.oauth_views import Authorize, TokenEndpoint
+from skill.oauth_views import Authorize, RevokeEndpoint, TokenEndpoint
 
 oauth = (
     [
         path("authorize/", Authorize.as_view(), name="authorize"),
         path("token/", TokenEndpoint.as_view(), name="token"),
-        path("revoke_token/", RevokeTokenView.as_view(), name="revoke-token"),
+        path("revoke_token/", RevokeEndpoint.as_view(), name="revoke-token"),
     ],
     "oauth2_provider",
 )

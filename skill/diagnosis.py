@@ -294,4 +294,4 @@ def cause_of_request(error: str, description: str) -> str:
         return "unknown_client"
     if "redirect" in text:
         return "wrong_redirect"
-    return "no_challenge" if "challenge" in text else "bad_request"
+    return "no_challenge" if "challenge required" in text else "bad_request"

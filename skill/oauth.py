@@ -6,6 +6,7 @@ token ends them all (alexa reference 8.3).
 """
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from skill.alexa.errors import ExpiredCredential, InvalidCredential
 from skill.database import select
 from skill.models import Application, RedeemedCode, Renewal
 
+CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.2
 ALEXA_HOSTS = ("pitangui.amazon.com", "layla.amazon.com", "alexa.amazon.co.jp")
 
 
@@ -138,6 +140,15 @@ def forget_expired() -> int:
 class Validator(OAuth2Validator):
     """The library's validator, with its gaps closed."""
 
+    def _extract_basic_auth(self, request: Any) -> str | None:
+        """Credentials that are not ASCII are none; the library fails on them."""
+        credentials = super()._extract_basic_auth(request)
+        return credentials if credentials and credentials.isascii() else None
+
+    def _load_application(self, client_id: str | None, request: Any) -> Application | None:
+        """PostgreSQL stores no NUL, so it is in no client's ID."""
+        return None if "\0" in (client_id or "") else super()._load_application(client_id, request)
+
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
         """As the switch stands for this client in Alexa's console."""
         client = request.client or Application.objects.filter(client_id=client_id).first()
@@ -146,9 +157,11 @@ class Validator(OAuth2Validator):
     def validate_response_type(
         self, client_id: str, response_type: str, client: Any, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
-        """Refuse a plain challenge when it is made, not after the customer has consented."""
+        """Refuse a plain or malformed challenge when it is made, not after the customer has consented."""
         if request.code_challenge is not None and request.code_challenge_method != "S256":
             raise errors.UnsupportedCodeChallengeMethodError(request=request)
+        if request.code_challenge is not None and not CHALLENGE.fullmatch(request.code_challenge):
+            raise errors.InvalidRequestError(description="code_challenge is malformed.", request=request)
         return super().validate_response_type(client_id, response_type, client, request, *args, **kwargs)
 
     def validate_code(self, client_id: str, code: str, client: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
