@@ -84,12 +84,12 @@ def accept(said: Measurement, slots: dict[str, Slot], heard_at: datetime) -> Acc
 
     A time that cannot be (more than AHEAD from now, or before OLDEST) is no reason to lose a reading: ours is taken.
     """
-    slot = _slot(said.slot, slots)
+    slot = slot_of(said.slot, slots)
     measured_at, doubt = _moment(said.measured_at, heard_at)
     return Accepted(
         slot=slot,
-        epoch=_whole("epoch", said.epoch, LARGEST_EPOCH),
-        sequence=_whole("sequence", said.sequence, LARGEST_SEQUENCE),
+        epoch=whole("epoch", said.epoch, LARGEST_EPOCH),
+        sequence=whole("sequence", said.sequence, LARGEST_SEQUENCE),
         value=_value(said.value, slot),
         measured_at=measured_at,
         doubt=doubt,
@@ -102,14 +102,16 @@ def shown(raw: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _slot(name: Any, slots: dict[str, Slot]) -> Slot:
+def slot_of(name: Any, slots: dict[str, Slot]) -> Slot:
+    """The slot of this name; raises MeasurementRefused with those that there are."""
     if isinstance(name, str) and name in slots:
         return slots[name]
     known = ", ".join(sorted(slots)) or "none"
     raise MeasurementRefused("slot", f"This model has no slot '{shown(name)}'. Its slots: {known}.")
 
 
-def _whole(field: str, raw: Any, largest: int) -> int:
+def whole(field: str, raw: Any, largest: int) -> int:
+    """A whole number from 0; raises MeasurementRefused."""
     if isinstance(raw, bool) or not isinstance(raw, int):
         raise MeasurementRefused(field, f"{field} is '{shown(raw)}'; send a whole number from 0 to {largest}.")
     if not 0 <= raw <= largest:

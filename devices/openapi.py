@@ -3,9 +3,9 @@
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
-from devices.openapi_schemas import OBJECT, ref
+from devices.openapi_schemas import EPOCH, OBJECT, TEXT, ref
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 
@@ -56,6 +56,30 @@ READINGS_POST: dict[str, Any] = {
         _example("A buffer after an offline spell", {"readings": [_BEANS, _BEANS | {"sequence": 18, "value": 41}]}),
         _example("Recorded", _STORED, status=201),
         _example("A batch", {"results": [_STORED | {"status": "already known"}]}, status=200),
+    ],
+    "tags": ["device"],
+}
+READINGS_GET: dict[str, Any] = {
+    "operation_id": "read_readings",
+    "summary": "What is recorded of one slot, newest first",
+    "description": "Since the present owner claimed the unit. `next` is the address of the next older page, null at the end.",
+    "parameters": [
+        OpenApiParameter("slot", TEXT | {"maxLength": 64}, required=True, description="Its ID, as in GET /me."),
+        OpenApiParameter("epoch", EPOCH, description="Without it the present one."),
+        OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+        OpenApiParameter("cursor", TEXT, description="Of `next` and `previous`; nothing to make by hand."),
+    ],
+    "responses": _answers((200, "Recorded"), bodiless=True, more=(400, 404)),
+    "examples": [
+        _example(
+            "The last page",
+            {
+                "next": None,
+                "previous": "https://portal.example/api/v1/readings?cursor=cj0xJnA9MTc%3D&slot=beans",
+                "results": [_BEANS | {"epoch": 0} | dict.fromkeys(("measured_at", "heard_at"), "2026-11-21T10:00:00Z")],
+            },
+            status=200,
+        )
     ],
     "tags": ["device"],
 }

@@ -61,6 +61,22 @@ SCHEMAS: dict[str, Any] = {
     "ReadingResult": RESULT,
     "Results": _object("results", results=_list(ref("ReadingResult"))),
     "Readings": _object("readings", readings=_list(ref("Reading"), 1000)),
+    "Recorded": _object(
+        "next previous results",
+        next=_nullable(TEXT),
+        previous=_nullable(TEXT),
+        results=_list(
+            _object(
+                "slot epoch sequence value measured_at heard_at",
+                slot=TEXT,
+                epoch=EPOCH,
+                sequence=SEQUENCE,
+                value=NUMBER | {"description": "In the slot's unit, as it is kept."},
+                measured_at=MOMENT,
+                heard_at=MOMENT,
+            )
+        ),
+    ),
     "Me": _object(
         "serial model slots",
         serial=TEXT,

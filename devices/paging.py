@@ -1,8 +1,12 @@
 """Pages of tables that are too large to be counted."""
 
+from typing import Any
+
 from django.core.paginator import Paginator
 from django.db import connection
 from django.utils.functional import cached_property
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import Cursor, CursorPagination
 
 COUNTED = 10_000  # rows that are really counted
 
@@ -30,3 +34,18 @@ class EstimatedPaginator(Paginator):
                 [table, table],
             )
             return cursor.fetchone()[0] or 0
+
+
+class RecordedPages(CursorPagination):
+    """Readings of one slot and epoch, newest first: the sequence is unique there, and an index brings them in this order."""
+
+    ordering = "-sequence"
+    page_size, max_page_size, page_size_query_param = 100, 1000, "page_size"
+
+    def decode_cursor(self, request: Any) -> Cursor | None:
+        """Where to go on. Raises NotFound for what is none of our cursors, though it may look like one."""
+        cursor = super().decode_cursor(request)
+        position = cursor.position if cursor else None
+        if position is not None and not (position.isdecimal() and len(position) < 20 and int(position) < 2**63):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ParseError
 from devices.events import Happening
 from devices.inventory import LARGEST_BATCH, Measurement, Outcome
 from devices.measurements import LARGEST_EPOCH, LARGEST_SEQUENCE, OLDEST, shown
-from devices.models import Device, EventType, Inventory, Slot
+from devices.models import Device, EventType, Inventory, Reading, Slot
 
 Faults = list[dict[str, str]]
 
@@ -114,6 +114,17 @@ def refusal(item: Any, faults: Faults) -> dict[str, Any]:
     return (
         _named(item if isinstance(item, dict) else {}) | {"status": "refused"} | _explained(reasons, faults[0]["field"])
     )
+
+
+def recorded(reading: Reading, slot: Slot) -> dict[str, Any]:
+    """A reading as it is kept: in the slot's unit, which is not what was sent where the slot is calibrated."""
+    times = {"measured_at": reading.measured_at, "heard_at": reading.heard_at}
+    return {
+        "slot": slot.slot_id,
+        "epoch": reading.epoch,
+        "sequence": reading.sequence,
+        "value": float(reading.value),
+    } | times
 
 
 def about(device: Device, slots: list[Slot], states: dict[int, Inventory]) -> dict[str, Any]:

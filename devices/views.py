@@ -1,7 +1,7 @@
 """The device API: report readings, ask about oneself. Only translation; what happens is in inventory.py."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -13,11 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from devices import openapi, presence, problems, serializers
+from devices import openapi, presence, problems, remembered, serializers
 from devices.authentication import DeviceAuthentication, IsDevice
 from devices.deadline import deadline
 from devices.inventory import Measurement, Outcome, record_reading
-from devices.models import Device, Inventory
+from devices.measurements import LARGEST_EPOCH, MeasurementRefused, slot_of, whole
+from devices.models import Device, Inventory, Reading, Slot
+from devices.paging import RecordedPages
 from devices.parsers import LARGEST_BODY, BodyTooLarge, JSONOnly, PlainJSONRenderer, StrictJSONParser, body_of
 from devices.throttles import DeviceThrottle
 
@@ -53,7 +55,20 @@ class DeviceAPIView(APIView):
 
 
 class ReadingsView(DeviceAPIView):
-    """POST one reading or {"readings": [1 to 1,000]}; idempotent by sequence, so a lost answer is asked for again."""
+    """POST one reading or {"readings": [1 to 1,000]}; idempotent by sequence, so a lost answer is asked for again. GET what is
+    recorded of one slot since the present owner's claim: whoever buys a used unit reads nothing of the former owner's."""
+
+    @extend_schema(**openapi.READINGS_GET)
+    def get(self, request: Request) -> Response:
+        device, pages = request.auth, RecordedPages()
+        presence.heard_from(device, timezone.now())
+        try:
+            slot, epoch = _asked(device, request.query_params)
+        except MeasurementRefused as refusal:
+            return problems.problem(400, refusal.reason, [serializers.fault(refusal.field, refusal.reason)])
+        kept = Reading.objects.shown_to_owner(device).filter(slot=slot, epoch=epoch)
+        rows = pages.paginate_queryset(kept, request, view=self) or []
+        return pages.get_paginated_response([serializers.recorded(row, slot) for row in rows])
 
     @extend_schema(**openapi.READINGS_POST)
     def post(self, request: Request) -> Response:
@@ -72,7 +87,7 @@ class Door:
         self.readings = ReadingsView.as_view()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path_info != "/api/v1/readings":
+        if request.path_info != "/api/v1/readings" or request.method != "POST":
             return self.get_response(request)
         response = self.readings(request).render()
         response.headers["Content-Length"] = str(len(response.content))
@@ -100,6 +115,15 @@ class NowhereView(DeviceAPIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise NotFound("There is nothing at this address.")
+
+
+def _asked(device: Device, query: Mapping[str, str]) -> tuple[Slot, int]:
+    """The slot and the epoch, by default the present one. Raises MeasurementRefused."""
+    name, epoch = query.get("slot", ""), query.get("epoch")
+    slot = slot_of(name, remembered.slots(device.device_model_id, [name]))
+    if epoch is None:
+        return slot, Inventory.objects.filter(device=device, slot=slot).values_list("epoch", flat=True).first() or 0
+    return slot, whole("epoch", int(epoch) if epoch.isdecimal() and len(epoch) < 20 else epoch, LARGEST_EPOCH)
 
 
 def _single(device: Device, item: Any) -> Response:

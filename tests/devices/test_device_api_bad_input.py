@@ -141,7 +141,7 @@ def test_a_body_just_small_enough_is_read(firmware: Firmware) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("get", READINGS), ("put", READINGS), ("delete", READINGS), ("post", ME), ("options", ME), ("patch", ME)],
+    [("put", READINGS), ("delete", READINGS), ("post", ME), ("options", ME), ("patch", ME)],
 )
 def test_a_wrong_method_is_405(firmware: Firmware, method: str, path: str) -> None:
     answer = getattr(firmware.client, method)(path, headers=firmware.headers)
