@@ -28,7 +28,7 @@ def sensor(interface: str, instance: str, measurement: dict) -> dict:
 
 def every_sensor() -> dict:
     """A machine with pods, water and a filter, a switch and a bell."""
-    machine = coffee_machine() | {"endpointId": "crema-alice-2", "friendlyName": "Küche 2"}
+    machine = coffee_machine() | {"endpointId": "crema-alice-2", "friendlyName": "Küche 2 รินกาแฟ"}
     power = {"type": "AlexaInterface", "interface": "Alexa.PowerController", "version": "3"}
     machine["capabilities"] += [
         sensor(USAGE, "Pod.Coffee", {"@type": "Count"}),

@@ -1,6 +1,7 @@
 """Endpoint objects and capabilities: Discover.Response and AddOrUpdateReport (Alexa reference 2.2 to 2.6, 3)."""
 
 import re
+import unicodedata
 
 from . import words
 from .properties import measurement
@@ -48,9 +49,14 @@ def names_to_say(message: object) -> Found:
 
 
 def _spoken(value: object, where: str) -> Found:
-    strangers = sorted({sign for sign in value if not sign.isalnum() and sign != " "}) if isinstance(value, str) else []
+    strangers = sorted({sign for sign in value if not _is_said(sign)}) if isinstance(value, str) else []
     if strangers:
         yield f"{where}: only letters, digits and spaces, not {' '.join(strangers)[:40]}"
+
+
+def _is_said(sign: str) -> bool:
+    """Marks belong to their letters: without them no Thai or Hindi name could be written."""
+    return sign == " " or unicodedata.category(sign)[0] in "LMN"
 
 
 def _categories(value: object, where: str) -> Found:
