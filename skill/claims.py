@@ -36,6 +36,7 @@ class Outcome:
     outdated: bool = False  # it could not be announced just now; Alexa goes on knowing it under an older description
     deleted: bool = False
     failed: bool = False
+    most_attempts: int = 1000  # what is counted, at most: the back-off of the next attempt grows with it
     advance: bool = False  # the daily report is done with until the next instant of the grid, accepted or not
     again: bool = False  # something is left to say: look again after the delay
     delay: float | None = None
@@ -120,6 +121,7 @@ def _row(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "announced": outcome.announced,
         "deleted": outcome.deleted,
         "failed": outcome.failed,
+        "most_attempts": outcome.most_attempts,
         "delay": outcome.delay,
         "code": quote(outcome.code, 64),
         "text": quote(outcome.text, 300),
@@ -169,6 +171,7 @@ WITH u AS (
   SELECT e.id FROM skill_event AS e JOIN u ON u.event = e.id WHERE e.status = %(pending)s ORDER BY e.id FOR UPDATE OF e
 )
 UPDATE skill_event AS e SET status = u.status, attempts = e.attempts + 1, last_code = u.code, last_text = u.text,
+  first_tried_at = coalesce(e.first_tried_at, now()),
   settled_at = CASE WHEN u.status = %(pending)s THEN NULL ELSE now() END
 FROM u, held WHERE e.id = held.id AND e.id = u.event AND e.status = %(pending)s
 """
@@ -190,7 +193,7 @@ _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
     reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool,
-    delay float, code text, text text, left_out text, phase float, duty bigint, idle bool)
+    most_attempts int, delay float, code text, text text, left_out text, phase float, duty bigint, idle bool)
 ), held AS (
   SELECT e.id FROM skill_endpoint AS e JOIN u ON u.id = e.id AND u.lease = e.lease ORDER BY e.id FOR UPDATE OF e
 )
@@ -206,7 +209,7 @@ UPDATE skill_endpoint AS e SET
   silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
   announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced <> 'maybe' AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,
-  attempts = CASE WHEN u.failed THEN least(e.attempts + 1, 1000) WHEN u.given_back THEN e.attempts ELSE 0 END,
+  attempts = CASE WHEN u.failed THEN least(e.attempts + 1, u.most_attempts) WHEN u.given_back THEN e.attempts ELSE 0 END,
   last_code = CASE WHEN {_ANSWERED} THEN u.code ELSE e.last_code END,
   last_text = CASE WHEN {_ANSWERED} THEN u.text ELSE e.last_text END,
   left_out = CASE WHEN u.deleted THEN '' ELSE coalesce(u.left_out, e.left_out) END,

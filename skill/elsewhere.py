@@ -14,7 +14,13 @@ from skill.models import REGIONS, AlexaGrant
 from skill.renewal import Credentials
 
 log = logging.getLogger(__name__)
+HARMLESS = ("ChangeReport", "AddOrUpdateReport")  # said twice they change nothing; a use would count twice
 ASKING = "The other regions are being asked."
+
+
+def may_ask(event: Json) -> bool:
+    """Does it do no harm if a second region hears the event, too?"""
+    return event["event"]["header"]["name"] in HARMLESS
 
 
 async def look(held: Credentials, http: Connections, db: Database, event: Json) -> None:

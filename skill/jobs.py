@@ -242,7 +242,7 @@ WHERE s.device_id = ANY (%(devices)s) AND (s.ownership IS NULL OR s.ownership = 
 """
 _FIRST_EVENTS = """
 SELECT e.endpoint_id, e.id, e.message_id, e.namespace, e.name, e.instance, e.correlation_token, e.payload,
-  coalesce(e.resent_at, e.created_at), e.expires_at
+  coalesce(e.first_tried_at, now()), e.expires_at
 FROM unnest(%(endpoints)s::bigint[]) AS i(id) CROSS JOIN LATERAL (
   SELECT * FROM skill_event WHERE endpoint_id = i.id AND status = 'pending' ORDER BY id LIMIT %(most)s) AS e
 ORDER BY e.id

@@ -96,8 +96,13 @@ class Line:
             await self._say(build)
         except gateway.GatewayError as error:
             if error.elsewhere and self.credentials.settled:
-                await elsewhere.look(self.credentials, self.http, self.db, build(self.credentials.access_token))
+                await self._look_elsewhere(build(self.credentials.access_token))
             raise
+
+    async def _look_elsewhere(self, event: Json) -> None:
+        """Two regions, one after the other, while the lease lasts; if there is no time, another report will ask."""
+        if elsewhere.may_ask(event) and time.monotonic() <= self.start_by - gateway.TIMEOUT_SECONDS:
+            await elsewhere.look(self.credentials, self.http, self.db, event)
 
     async def _say(self, build: Callable[[str], Json]) -> None:
         if not self.credentials.fresh:

@@ -17,7 +17,7 @@ Status = Event.Status
 
 
 def resend(event_ids: list[int]) -> int:
-    """Have these parked events told again, under the same messageId, for three days from now; how many they were.
+    """Have these parked events told again, under the same messageId, for three days from the first attempt; how many they were.
 
     Idempotent. What is not parked, and whose endpoint is no longer linked, stays as it is.
     """
@@ -61,7 +61,7 @@ UPDATE skill_endpoint AS e SET version = e.version + 1, due_at = now(), not_befo
 _UNPARK = """
 WITH held AS (
   SELECT id FROM skill_event WHERE id = ANY(%(events)s) AND endpoint_id = ANY(%(live)s) AND status = %(parked)s ORDER BY id FOR UPDATE)
-UPDATE skill_event AS e SET status = %(pending)s, settled_at = NULL, resent_at = now() FROM held WHERE e.id = held.id
+UPDATE skill_event AS e SET status = %(pending)s, settled_at = NULL, resent_at = now(), first_tried_at = NULL FROM held WHERE e.id = held.id
 """
 _LET_GO = """
 WITH held AS (SELECT id FROM skill_event WHERE id = ANY(%(events)s) AND status = %(parked)s ORDER BY id FOR UPDATE)

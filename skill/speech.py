@@ -24,6 +24,9 @@ from skill.models import Event
 LONGEST_BACK_OFF = 3600.0
 LEFT_OUT = "LEFT_OUT"  # in place of Amazon's code: she was not asked
 LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; when it is back, nobody waits for an hour
+ATTEMPTS_WITHOUT_TOKEN = (
+    7  # by then the pauses are about that long; a gateway that is busy afterwards does not pay for more
+)
 PARK_AFTER = timedelta(days=3)
 SLOW = {
     gateway.NotPermitted: 60.0,
@@ -179,10 +182,8 @@ async def _tell_events(line: Line, outcome: Outcome) -> None:
         except gateway.SkillDisabled:  # cancelled with the link, if that is what it means
             raise
         except gateway.GatewayError as error:
-            if event.tried_since < outcome.job.read_at - PARK_AFTER:
-                await _settle(line, event, Event.Status.PARKED, error)
-                continue
-            await _settle(line, event, Event.Status.PENDING, error)
+            in_vain = event.tried_since < outcome.job.read_at - PARK_AFTER
+            await _settle(line, event, Event.Status.PARKED if in_vain else Event.Status.PENDING, error)
             if not isinstance(error, gateway.Throttled | gateway.Unavailable):
                 raise  # it is about the link: the report would hear the same
             _failed(outcome, error)
@@ -302,7 +303,7 @@ async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
             _failed(outcome, error)
         case lwa.LwaError():
             outcome.code, outcome.text = type(error).__name__, str(error)[:300]
-            outcome.again, outcome.failed = True, True
+            outcome.again, outcome.failed, outcome.most_attempts = True, True, ATTEMPTS_WITHOUT_TOKEN
             outcome.delay = back_off(outcome.job.attempts, 2.0, LONGEST_WITHOUT_TOKEN)
         case OperationalError() | InterfaceError():
             raise error

@@ -202,6 +202,9 @@ class Event(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
+    first_tried_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when we try; anew when staff resend it."
+    )
     resent_at = models.DateTimeField(null=True, blank=True, help_text="When staff last had it tried anew.")
     last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
     last_text = models.CharField("Amazon's words", max_length=300, blank=True)

@@ -19,7 +19,7 @@ from devices.models import Device
 from devices.signals import endpoint_changed
 from portal.celery import app
 from skill import delivery, grid, line, pace, speech, tasks
-from skill.models import Endpoint, Event, Gateway, Miss
+from skill.models import AlexaGrant, Endpoint, Event, Gateway, Miss
 from tests.bench import fleet
 from tests.skill.deeds import deliver_all, levels, make_due, reading
 
@@ -106,6 +106,23 @@ class TestAnOutage:
         deliver_all()
         assert len(amazon.named("ChangeReport")) == len(amazon.token_requests) == 11
         assert most == [2]
+
+    def test_an_outage_of_login_with_amazon_does_not_make_the_gateway_wait_an_hour(
+        self, linked: Any, machine: Any, amazon: Any
+    ) -> None:
+        Endpoint.objects.update(attempts=40)
+        AlexaGrant.objects.update(expires_at=Now())
+        amazon.lwa_script = lambda form: (503, {})
+        reading(machine, 41, 1)
+        delivery.deliver(5)
+        amazon.lwa_script = lambda form: None
+        amazon.script = lambda event: (429, "THROTTLING_EXCEPTION")
+        Gateway.objects.update(open_until=None, failures=0)
+        make_due(Endpoint.objects.all())
+        delivery.deliver(5)
+        endpoint = Endpoint.objects.annotate(now=Now()).get()
+        assert endpoint.last_code == "THROTTLING_EXCEPTION"
+        assert endpoint.due_at - endpoint.now < timedelta(minutes=3)
 
     def test_whoever_failed_together_does_not_come_back_together(self) -> None:
         """Doubling, at most about an hour, never less than Amazon's second, and a quarter earlier or later."""

@@ -59,12 +59,31 @@ def test_after_three_days_it_is_parked_with_amazons_words(pods: Any, amazon: Any
     delivery.deliver(5)
     event.refresh_from_db()
     assert (event.status, event.last_code, event.last_text, event.attempts) == ("pending", code, "told so", 1)
-    Event.objects.update(created_at=Now() - timedelta(days=3, seconds=1))
+    Event.objects.update(first_tried_at=Now() - timedelta(days=3, seconds=1))
     make_due(Endpoint.objects.all())
     delivery.deliver(5)
     event.refresh_from_db()
     assert (event.status, event.last_code, event.attempts) == ("parked", code, 2)
     assert health.parked_events() == [f"1 InventoryConsumed: {code} (newest #{event.pk})"]
+
+
+def test_what_nobody_had_time_to_tell_for_days_is_not_given_up_at_the_first_trouble(pods: Any, amazon: Any) -> None:
+    """Three days of trying, not of waiting; and one event is given up at a time, not all that wait behind it."""
+    uses = [use(pods, sequence) for sequence in (1, 2, 3)]
+    Event.objects.update(created_at=Now() - timedelta(days=4))
+    answer(amazon, 503, "SERVICE_UNAVAILABLE_EXCEPTION")
+    delivery.deliver(5)
+    assert set(Event.objects.values_list("status", flat=True)) == {"pending"}
+    Event.objects.update(first_tried_at=Now() - timedelta(days=4))
+    make_due(Endpoint.objects.all())
+    delivery.deliver(5)
+    told = dict(Event.objects.values_list("pk", "status"))
+    assert [told[each.pk] for each in uses] == ["parked", "pending", "pending"]
+    assert Endpoint.objects.get().attempts == 2
+    amazon.script = lambda event: None
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert len(amazon.named("InventoryConsumed")) == 2
 
 
 def test_the_alarm_stays_until_a_person_decides(pods: Any, amazon: Any) -> None:
@@ -93,13 +112,13 @@ def test_told_again_under_the_same_id_and_once(pods: Any, amazon: Any) -> None:
 
 def test_told_again_has_three_days_again(pods: Any, amazon: Any) -> None:
     event = refused(pods, amazon)
-    Event.objects.update(created_at=Now() - timedelta(days=30))
+    Event.objects.update(first_tried_at=Now() - timedelta(days=30))
     parked.resend([event.pk])
     answer(amazon, 503, "SERVICE_UNAVAILABLE_EXCEPTION")
     delivery.deliver(5)
     event.refresh_from_db()
     assert event.status == "pending"
-    Event.objects.update(resent_at=F("resent_at") - timedelta(days=3, seconds=1))
+    Event.objects.update(first_tried_at=F("first_tried_at") - timedelta(days=3, seconds=1))
     make_due(Endpoint.objects.all())
     delivery.deliver(5)
     event.refresh_from_db()

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from skill.models import AlexaGrant, Endpoint
-from tests.skill.deeds import accept_grant, deliver_all, make_due, reading
+from skill import claims, gateway
+from skill.models import AlexaGrant, Endpoint, Event
+from tests.skill.deeds import accept_grant, deliver_all, make_due, pods, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +56,31 @@ def test_no_region_knows_her(settled: Any, machine: Any, amazon: Any) -> None:
         "(EU: SKILL_NEVER_ENABLED_EXCEPTION, FE: SKILL_NEVER_ENABLED_EXCEPTION)."
     )
     assert settled.state == "active", "a 403 without SKILL_DISABLED ends no link"
+
+
+def test_only_what_does_no_harm_twice_asks_the_others(settled: Any, machine: Any, crema: Any, amazon: Any) -> None:
+    """A use that a second region took would count twice."""
+    pods(crema)
+    amazon.script = only("EU")
+    reading(machine, 1, 1, slot="pods")
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert [event["_region"] for event in amazon.attempts if "InventoryConsumed" in str(event)] == ["NA"]
+    settled.refresh_from_db()
+    assert settled.other_regions == ""
+    amazon.attempts.clear()
+    Event.objects.all().delete()
+    tell_again(machine, 41)
+    assert {event["_region"] for event in amazon.attempts} == {"NA", "EU", "FE"}
+
+
+def test_nobody_else_is_asked_where_the_lease_may_run_out_meanwhile(
+    settled: Any, machine: Any, amazon: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(claims, "LEASE_SECONDS", gateway.TIMEOUT_SECONDS * 2 + 4)
+    amazon.script = only("EU")
+    tell_again(machine, 41)
+    assert {event["_region"] for event in amazon.attempts} == {"NA"}
 
 
 def test_in_the_first_minutes_it_may_only_not_have_spread_yet(linked: Any, machine: Any, amazon: Any) -> None:
