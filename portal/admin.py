@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.contrib.auth.models import Group
-from django.db.models import Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -144,12 +144,24 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         return list(self.inlines) if obj else []
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        """Nobody gives more than a superuser alone may give."""
+        fixed = [] if request.user.is_superuser else ["is_staff", "is_superuser", "groups"]
+        return [*self.readonly_fields, *fixed]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Their passwords too: everybody changes their own on a page of their own."""
+        return super().has_change_permission(request, obj) and _in_reach(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _in_reach(request, obj)
+
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Devices stand in nobody's way: they are released first (leaving.py)."""
         rows = [f"{user}: devices are released, Alexa is told, then the account is deleted" for user in objs]
-        return rows, {"users": len(rows)}, set(), []
+        return rows, {"users": len(rows)}, {str(user) for user in objs if not _in_reach(request, user)}, []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         leaving.leave(obj)
@@ -163,6 +175,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         return view_page.link_to(user.pk)
 
 
+def _in_reach(request: HttpRequest, user: User | None) -> bool:
+    """Staff are a superuser's matter: whoever sets a colleague's password or address becomes that colleague."""
+    return bool(request.user.is_superuser or user is None or not (user.is_staff or user.is_superuser))
+
+
 @admin.register(EmailAddress)
 class EmailAddressAdmin(ModelAdmin):
     """What a customer signs in with and whether it is confirmed; a mark set here counts as a confirmation."""
@@ -173,6 +190,17 @@ class EmailAddressAdmin(ModelAdmin):
     search_fields = ["email", "user__email"]
     search_help_text = "Part of the address"
     autocomplete_fields = ["user"]
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """A confirmed address is a way to a new password."""
+        if db_field.name == "user" and not request.user.is_superuser:
+            kwargs["queryset"] = User.objects.filter(is_staff=False, is_superuser=False)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EmailAddress]:
+        """Colleagues' are not here: what is ticked in the list is deleted without a look at each."""
+        rows = super().get_queryset(request)
+        return rows if request.user.is_superuser else rows.filter(user__is_staff=False, user__is_superuser=False)
 
 
 @admin.register(Group)
