@@ -1,6 +1,9 @@
 """Alarms in the admin: read, and taken with a note."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Field
 from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
@@ -56,8 +59,18 @@ class AlarmAdmin(ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+        """What is closed needs nobody any more."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.closed_at is None)
+
     def has_delete_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
         return False
+
+    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:  # type: ignore[type-arg]
+        """Nobody takes an alarm without a word: saving ends the reminders."""
+        if db_field.name == "note":
+            kwargs["required"] = True
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Alarm, form: ModelForm, change: bool) -> None:  # type: ignore[type-arg]
         alarms.acknowledge(obj, request.user, obj.note)  # type: ignore[arg-type]

@@ -76,7 +76,9 @@ def overdue_reports() -> list[str]:
 
 def rejected_client() -> list[str]:
     """Login with Amazon does not know our client ID and secret: no customer's token can be renewed."""
-    rows = Gateway.objects.filter(name="LWA", open_until__isnull=False, trouble__contains="invalid_client")
+    rows = Gateway.objects.filter(
+        name="LWA", open_until__isnull=False, trouble__regex="invalid_client|unauthorized_client"
+    )
     return [f"Login with Amazon: {row.trouble}" for row in rows]
 
 

@@ -259,6 +259,24 @@ def test_staff_take_an_alarm_with_a_note(wrong: list[str], client: Any, django_u
     assert client.get(reverse("admin:portal_alarm_add")).status_code == 403
 
 
+def test_nobody_takes_an_alarm_without_a_word_or_once_it_is_closed(wrong: list[str], admin_client: Any) -> None:
+    wrong.append("It smells.")
+    alarms.evaluate()
+    alarm = Alarm.objects.get()
+    page = reverse("admin:portal_alarm_change", args=[alarm.pk])
+    forms = {"notices-TOTAL_FORMS": "0", "notices-INITIAL_FORMS": "0"}
+    for note in ("", " \n"):
+        assert "This field is required" in admin_client.post(page, {"note": note, **forms}).content.decode()
+    wrong.clear()
+    alarms.evaluate()
+    assert admin_client.post(page, {"note": "Too late.", **forms}).status_code == 403
+    text = admin_client.get(page).content.decode()
+    assert "It smells." in text
+    assert 'name="note"' not in text
+    alarm.refresh_from_db()
+    assert (alarm.acknowledged_at, alarm.note) == (None, "")
+
+
 # The questions
 
 
@@ -370,6 +388,12 @@ def test_overdue_reports(endpoint: Endpoint, settings: Any) -> None:
     assert health.overdue_reports() == []
     Endpoint.objects.update(due_at=hours_ago(0.3))
     assert health.overdue_reports()[0].startswith("NA: 1 reports are overdue")
+
+
+@pytest.mark.parametrize("said", ["invalid_client: unknown", "unauthorized_client: not allowed"])
+def test_a_client_that_login_with_amazon_does_not_know(said: str) -> None:
+    Gateway.objects.create(name="LWA", open_until=hours_ago(-1), failures=20, trouble=said)
+    assert health.rejected_client() == [f"Login with Amazon: {said}"]
 
 
 def test_doors_that_are_closed() -> None:
