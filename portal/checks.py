@@ -76,16 +76,27 @@ def embedded_is_not_deployed(app_configs: Any, **kwargs: Any) -> list[CheckMessa
 
 @_always_held
 def secrets_cannot_be_guessed(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Long, of many characters, and not Django's own sample."""
+    """Those that were made for us: long, of many characters, and not Django's own sample."""
     hint = "python -c 'import secrets; print(secrets.token_urlsafe(50))' makes one."
-    values = {"SECRET_KEY": settings.SECRET_KEY, "COURIER_SECRET": settings.COURIER_SECRET}
+    secrets = {
+        "SECRET_KEY": [settings.SECRET_KEY],
+        "COURIER_SECRET": [settings.COURIER_SECRET],
+        "SNS_BASIC_AUTH": [pair.partition(":")[2] for pair in settings.SNS_BASIC_AUTH],
+        "ALARM_WEBHOOK_SECRET": [settings.ALARM_WEBHOOK_SECRET],
+        "METRICS_TOKEN": [settings.METRICS_TOKEN],
+        "IOT_SECRETS": settings.IOT_SECRETS,
+    }
     return [
         Error(
             f"{name} is too easy to guess: {SECRET_CHARACTERS} or more random characters.", hint=hint, id="portal.E006"
         )
-        for name, value in values.items()
-        if len(value) < SECRET_CHARACTERS or len(set(value)) < 8 or value.startswith("django-insecure-")
+        for name, values in secrets.items()
+        if any(value and _guessable(value) for value in values)
     ]
+
+
+def _guessable(secret: str) -> bool:
+    return len(secret) < SECRET_CHARACTERS or len(set(secret)) < 8 or secret.startswith("django-insecure-")
 
 
 @_always_held

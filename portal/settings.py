@@ -29,6 +29,7 @@ def _required(value: str) -> str | None:
 
 # --- What kind of run this is ------------------------------------------------------------------------------------------------
 EMBEDDED = _env.flag("EMBEDDED")
+_outward = ("https", "http") if EMBEDDED else ("https",)  # where tokens and secrets are sent to, never in the clear
 DEBUG = _env.flag("DEBUG")
 DATA_DIR = embedded.data_folder()
 PORTAL_PORT = _env.whole("PORTAL_PORT", 8000, most=65535)
@@ -127,24 +128,31 @@ COURIER_SECRET = _env.text(
     _generated.get("COURIER_SECRET"),
     why="32 or more random characters that the skill's Lambda function sends along.",
 )
-LWA_TOKEN_URL = _env.text(
-    "LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token"
+LWA_TOKEN_URL = _env.address(
+    "LWA_TOKEN_URL", f"{_sandbox}/auth/o2/token" if EMBEDDED else "https://api.amazon.com/auth/o2/token", _outward
 )
-ALEXA_APP_URL = _env.text(
+ALEXA_APP_URL = _env.address(
     "ALEXA_APP_URL",
     f"{_sandbox}/spa/link" if EMBEDDED else "https://alexa.amazon.com/spa/skill-account-linking-consent",
+    _outward,
 )
-LWA_AUTHORIZE_URL = _env.text("LWA_AUTHORIZE_URL", f"{_sandbox}/ap/oa" if EMBEDDED else "https://www.amazon.com/ap/oa")
-ALEXA_API_URL = _env.text("ALEXA_API_URL", _sandbox if EMBEDDED else "https://api.amazonalexa.com")
+LWA_AUTHORIZE_URL = _env.address(
+    "LWA_AUTHORIZE_URL", f"{_sandbox}/ap/oa" if EMBEDDED else "https://www.amazon.com/ap/oa", _outward
+)
+ALEXA_API_URL = _env.address("ALEXA_API_URL", _sandbox if EMBEDDED else "https://api.amazonalexa.com", _outward)
 EVENT_GATEWAYS = {
-    "NA": _env.text(
-        "EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events"
+    "NA": _env.address(
+        "EVENT_GATEWAY_NA", f"{_sandbox}/v3/events" if EMBEDDED else "https://api.amazonalexa.com/v3/events", _outward
     ),
-    "EU": _env.text(
-        "EVENT_GATEWAY_EU", f"{_sandbox}/eu/v3/events" if EMBEDDED else "https://api.eu.amazonalexa.com/v3/events"
+    "EU": _env.address(
+        "EVENT_GATEWAY_EU",
+        f"{_sandbox}/eu/v3/events" if EMBEDDED else "https://api.eu.amazonalexa.com/v3/events",
+        _outward,
     ),
-    "FE": _env.text(
-        "EVENT_GATEWAY_FE", f"{_sandbox}/fe/v3/events" if EMBEDDED else "https://api.fe.amazonalexa.com/v3/events"
+    "FE": _env.address(
+        "EVENT_GATEWAY_FE",
+        f"{_sandbox}/fe/v3/events" if EMBEDDED else "https://api.fe.amazonalexa.com/v3/events",
+        _outward,
     ),
 }
 
@@ -175,18 +183,20 @@ DRS_CLIENT_IDS = _env.words("DRS_CLIENT_IDS")  # Login with Amazon clients of Da
 SNS_CERTIFICATE_MIRROR = _env.text("SNS_CERTIFICATE_MIRROR", _sandbox)  # never in production: portal/checks.py refuses
 
 # --- Smart Properties: the API of Amazon's for hotels and offices (Event Messenger, endpoints, roles) -------------------------
-ASP_API_URL = _env.text("ASP_API_URL", _sandbox or "https://api.amazonalexa.com")  # api.eu.… and api.fe.… elsewhere
-ASP_EVENTS_URL = _env.text(
-    "ASP_EVENTS_URL", _sandbox or "https://api.amazonalexa.com"
+ASP_API_URL = _env.address(
+    "ASP_API_URL", _sandbox or "https://api.amazonalexa.com", _outward
+)  # api.eu.… and api.fe.… elsewhere
+ASP_EVENTS_URL = _env.address(
+    "ASP_EVENTS_URL", _sandbox or "https://api.amazonalexa.com", _outward
 )  # events: one address everywhere
-ASP_PROFILE_URL = _env.text("ASP_PROFILE_URL", f"{_sandbox or 'https://api.amazon.com'}/user/profile")
+ASP_PROFILE_URL = _env.address("ASP_PROFILE_URL", f"{_sandbox or 'https://api.amazon.com'}/user/profile", _outward)
 ASP_CLIENT_ID = _env.text("ASP_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID", ""))
 ASP_CLIENT_SECRET = _env.text("ASP_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET", ""))
 ASP_REFRESH_TOKEN = _env.text("ASP_REFRESH_TOKEN", _generated.get("ASP_REFRESH_TOKEN", ""))
 
 # --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
 ALARM_EMAILS = _env.words("ALARM_EMAILS")  # the on-call group
-ALARM_WEBHOOK_URL = _env.text("ALARM_WEBHOOK_URL", "")  # signed as Standard Webhooks are
+ALARM_WEBHOOK_URL = _env.address("ALARM_WEBHOOK_URL", "", _outward)  # signed as Standard Webhooks are
 ALARM_WEBHOOK_SECRET = _env.signature("ALARM_WEBHOOK_SECRET")
 if ALARM_WEBHOOK_URL and not ALARM_WEBHOOK_SECRET:
     _env.missing.append("ALARM_WEBHOOK_SECRET is not set: it signs the alarms that go to ALARM_WEBHOOK_URL.")

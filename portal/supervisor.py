@@ -182,14 +182,16 @@ def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
 
 def _banner(ports: dict[str, int]) -> None:
     portal, sandbox = ports["PORTAL_PORT"], ports["SANDBOX_PORT"]
+    public = os.environ.get("PUBLIC_URL", "").startswith("https://")  # then seed_demo made other passwords
+    customer, staff = ("see above, or an earlier run",) * 2 if public else ("coffee-please", "support-please")
     if not (_answers(portal, "/health/ready") and _answers(sandbox, "/")):
         _say(f"The pages did not answer within {READY_SECONDS} seconds; see the lines above.")
         return
     _say(
         f"""
   ┌──────────────────────────────────────────────────────────────────────────────┐
-    The portal      http://127.0.0.1:{portal}/          alice@example.com / coffee-please
-    Support staff   http://127.0.0.1:{portal}/admin/    staff@example.com / support-please
+    The portal      http://127.0.0.1:{portal}/          alice@example.com / {customer}
+    Support staff   http://127.0.0.1:{portal}/admin/    staff@example.com / {staff}
     The sandbox     http://127.0.0.1:{sandbox}/          plays Amazon: Alexa, the gateway, Dash
 
     First: open the sandbox, click “Link account”, sign in as Alice, allow.

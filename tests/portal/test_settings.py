@@ -182,6 +182,16 @@ def test_only_a_process_that_asks_has_a_pool(start: Start) -> None:
     assert "CONN_MAX_AGE" not in database
 
 
+@pytest.mark.parametrize("value", ["http://10.0.0.7/x", "api.amazon.com/x", "https://"])
+def test_no_secret_is_sent_in_the_clear(start: Start, value: str) -> None:
+    names = [
+        "LWA_TOKEN_URL", "ALEXA_APP_URL", "LWA_AUTHORIZE_URL", "ALEXA_API_URL", "EVENT_GATEWAY_NA", "EVENT_GATEWAY_EU",
+        "EVENT_GATEWAY_FE", "ASP_API_URL", "ASP_EVENTS_URL", "ASP_PROFILE_URL", "ALARM_WEBHOOK_URL",
+    ]  # fmt: skip
+    sentences = start.refused(**dict.fromkeys(names, value))
+    assert sentences == [f"{name} is not an address of the form https://host." for name in names]
+
+
 @pytest.mark.parametrize(
     "secret", ["guess", "whsec_short", "whsec_not Base64 at all, but long enough", "MDEyMzQ1Njc4OWFiY2RlZg=="]
 )

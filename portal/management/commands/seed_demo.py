@@ -1,6 +1,7 @@
 """The demonstration's people, coffee machine, OAuth client and topic. Idempotent; only on embedded defaults."""
 
 import os
+import secrets
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -27,8 +28,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.EMBEDDED:
             raise CommandError("seed_demo makes accounts with known passwords; it runs with EMBEDDED=1 only.")
-        alice = _user("alice@example.com", "coffee-please", name="Alice")
-        _user("staff@example.com", "support-please", name="Sam from support", is_staff=True, is_superuser=True)
+        alice = self._user("alice@example.com", "coffee-please", name="Alice")
+        self._user("staff@example.com", "support-please", name="Sam from support", is_staff=True, is_superuser=True)
         _machine(_model(), alice)
         _alexa_client()
         for arn in settings.SNS_TOPIC_ARNS:
@@ -39,11 +40,19 @@ class Command(BaseCommand):
         if options["verbosity"]:
             self.stdout.write("The demonstration is there: alice@example.com, staff@example.com, one coffee machine.")
 
+    def _user(self, email: str, known: str, **extra: Any) -> User:
+        user = User.objects.filter(email=email).first() or User.objects.create_user(email, known, **extra)
+        EmailAddress.objects.get_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
+        if settings.PUBLIC_URL.startswith("https://") and user.check_password(known):
+            self._replace_password(user)
+        return user
 
-def _user(email: str, password: str, **extra: Any) -> User:
-    user = User.objects.filter(email=email).first() or User.objects.create_user(email, password, **extra)
-    EmailAddress.objects.get_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
-    return user
+    def _replace_password(self, user: User) -> None:
+        """At an https address strangers come by, and everybody knows the password that the README tells."""
+        password = secrets.token_urlsafe(12)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        self.stdout.write(f"{user.email} has the password {password} (said only once) at {settings.PUBLIC_URL}")
 
 
 def _model() -> DeviceModel:
