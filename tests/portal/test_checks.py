@@ -103,6 +103,11 @@ def test_a_bad_one_is_refused_in_one_sentence(production: Any, name: str, value:
     assert len(str(refusal.value).splitlines()) == 2
 
 
+def test_on_one_s_own_machine_the_other_doors_may_be_tried_with_any_secret(settings: Any) -> None:
+    settings.SNS_BASIC_AUTH, settings.METRICS_TOKEN, settings.IOT_SECRETS = ["sns:x"], "x", ["x"]
+    checks.refuse_to_start()
+
+
 @pytest.mark.parametrize("change", [{"REFRESH_TOKEN_EXPIRE_SECONDS": 3600}, {"ROTATE_REFRESH_TOKEN": True}])
 def test_customers_are_not_unlinked_by_a_calendar(production: Any, change: dict[str, Any]) -> None:
     production.OAUTH2_PROVIDER = production.OAUTH2_PROVIDER | change
