@@ -52,7 +52,7 @@ def cut() -> Iterator[None]:
 def sleep_in_the_database(before: float) -> None:
     time.sleep(before)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(5)")
+        cursor.execute("SELECT pg_sleep(2)")
 
 
 def test_a_statement_is_cut(cut: None) -> None:

@@ -11,7 +11,7 @@ from django.db import DataError, OperationalError, connection
 from django.db.models.functions import Now
 
 from devices import registry
-from skill import claims, delivery, jobs, linking, speech, tasks
+from skill import claims, database, delivery, jobs, linking, speech, tasks
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
 from tests.skill.deeds import deliver_all, make_due, reading
 
@@ -150,6 +150,7 @@ def test_a_broken_connection_to_the_database_is_not_kept(
         return settle(outcomes)
 
     monkeypatch.setattr(claims, "settle", cut)
+    monkeypatch.setattr(database, "RECONNECT_SECONDS", 0.5)
     reading(machine, 20, 1)
     with pytest.raises(OperationalError):
         delivery.deliver(5)
