@@ -88,9 +88,11 @@ def do_the_worst(day: Day) -> None:
 
 
 def was_cut_off(day: Day, at: float, worker: str) -> bool:
-    """Could nobody remember what was accepted then from that worker? It was killed, or the database was away."""
-    return any(kill.at - SETTLED_WITHIN <= at and worker == kill.worker for kill in day.kills) or any(
-        gone - SETTLED_WITHIN <= at <= back + HEARD_WITHIN for gone, back in day.stops
+    """Could nobody remember what was accepted then from that worker? It had given up waiting, it was killed, or the database was away."""
+    return (
+        not worker
+        or any(kill.at - SETTLED_WITHIN <= at and worker == kill.worker for kill in day.kills)
+        or any(gone - SETTLED_WITHIN <= at <= back + HEARD_WITHIN for gone, back in day.stops)
     )
 
 
