@@ -76,11 +76,13 @@ class House:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
+        ended = self.process.poll()
+        if error is not None or ended is not None:
             print(self.said()[-20_000:])
         self.stop()
         if not self.keep:
             self.remove()
+        assert error or ended is None, f"the house ended by itself with {ended}, see what it said"
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         if self.process.poll() is None:

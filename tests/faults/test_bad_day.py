@@ -66,10 +66,10 @@ def test_nothing_is_lost_on_a_bad_day(day: Day, clocks: tuple[int, ...]) -> None
 
 
 _BY_ANOTHER_CLOCK = """
-SELECT (SELECT count(*) FROM skill_endpoint WHERE due_at NOT BETWEEN now() AND now() + interval '23 hours' OR reported_at > now()
-          OR leased_until > now()),
-       (SELECT count(*) FROM skill_alexagrant WHERE expires_at > now() + interval '1 hour'
-          OR refresh_leased_until > now() + interval '1 minute' OR closed_at > now())
+SELECT 'endpoint', id, due_at - now(), reported_at - now(), leased_until - now() FROM skill_endpoint
+WHERE due_at NOT BETWEEN now() AND now() + interval '23 hours' OR reported_at > now() OR leased_until > now()
+UNION ALL SELECT 'link', id, expires_at - now(), refresh_leased_until - now(), closed_at - now() FROM skill_alexagrant
+WHERE expires_at > now() + interval '1 hour' OR refresh_leased_until > now() + interval '1 minute' OR closed_at > now()
 """
 
 
@@ -146,6 +146,6 @@ def judge(day: Day, record: dict[str, Any]) -> None:
             seen.add(message_id)
     assert [name for name, values in first_times.items() if values != sorted(values)] == [], "out of order"
 
-    assert day.ask(_BY_ANOTHER_CLOCK) == [(0, 0)]
+    assert day.ask(_BY_ANOTHER_CLOCK) == []
     assert max(record["refreshes"].values()) <= 3 + len(day.kills) + len(day.stops), "a token was refreshed in a loop"
     print(f"{len(twice)} uses told twice, all around a kill")
