@@ -33,7 +33,7 @@ run: $(VENV)/installed ## The whole portal with the sandbox that plays Amazon, o
 	@exec $(BIN)/python -m portal.supervisor run --under-make
 
 test: $(VENV)/tested ## All tests but those of make faults, on an embedded PostgreSQL of their own
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup --ignore tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/faults $(ARGS)
 
 check: $(VENV)/tested ## Style, types, the law of the rooms, migrations, deployment
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ bench: $(VENV)/tested ## Speeds and memory beside a floor measured in the same r
 	@for bench in delivery readings sns import skill; do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
 
 faults: $(VENV)/tested ## Real processes killed on purpose: workers, the web, the bridge
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults $(ARGS)
 
 FLEET ?= 1000x30x600
 fleet: $(VENV)/tested ## 1,000 faulty units, 30 days, 10 minutes, over HTTP and then over MQTT (FLEET=units x days x seconds)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.the_house import ALICE, STAFF, Browser, House, until
 
-pytestmark = pytest.mark.xdist_group("the house")
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ Reading.objects.bulk_create(
 """
 
 pytestmark = [
-    pytest.mark.xdist_group("the house in a browser"),
+    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 

@@ -223,10 +223,10 @@ class Day:
 _AT_WORK = "due_at <= now() + interval '10 minutes' OR due_at IS NOT NULL AND attempts > 0 OR lease IS NOT NULL"
 _UNREST = f"""
 SELECT (SELECT count(*) FROM skill_endpoint WHERE {_AT_WORK}), (SELECT count(*) FROM skill_event WHERE status = 'pending')
-"""  # noqa: S608
+"""
 _LEFT_OVER = f"""
 SELECT id, due_at - now(), leased_until - now(), attempts, last_code, last_text FROM skill_endpoint WHERE {_AT_WORK} LIMIT 10
-"""  # noqa: S608
+"""
 
 
 @contextmanager

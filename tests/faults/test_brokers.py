@@ -23,7 +23,7 @@ from tests.skill.amazon_far_side import Amazon
 from tests.skill.deeds import reading
 from tests.the_house import ROOT, free_port, until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("brokers")]
+pytestmark = pytest.mark.django_db(transaction=True)
 MACHINES, PATIENCE = 40, 180
 Start = Callable[..., subprocess.Popen[bytes]]
 

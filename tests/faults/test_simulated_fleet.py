@@ -7,8 +7,6 @@ import pytest
 
 from tests.faults.fleet import Portal, Size, happened, let_it_live, running_portal
 
-pytestmark = pytest.mark.xdist_group("the fleet")
-
 
 @pytest.fixture
 def portal() -> Iterator[Portal]:

@@ -13,10 +13,7 @@ from tests.faults.fleet import Portal, Size, happened, let_it_live, running_port
 from tests.the_house import ROOT, free_port, until
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin") or shutil.which("mosquitto")
-pytestmark = [
-    pytest.mark.xdist_group("the fleet"),
-    pytest.mark.skipif(not MOSQUITTO, reason="no mosquitto"),
-]
+pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="no mosquitto")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from portal import embedded, wheel
 from tests.the_house import until
 
-pytestmark = pytest.mark.xdist_group("the embedded server")
+pytestmark = pytest.mark.long
 AS_ROOT = os.geteuid() == 0
 
 

@@ -11,7 +11,7 @@ from portal import embedded, preparations
 from tests.make_run import ROOT, MakeRun, house
 
 __all__ = ["house"]
-pytestmark = pytest.mark.xdist_group("make run")
+pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from playwright.async_api import async_playwright
 from tests.sandbox.far_side import change_report, run
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
 
 
 def look(tmp_path, scene, **context: object):
