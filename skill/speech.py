@@ -10,39 +10,22 @@ import uuid
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 
-from skill import claims, endpoints, gateway, jobs, linking, lwa, renewal
+from skill import claims, endpoints, gateway, jobs, trouble
 from skill.alexa import discovery, messages
 from skill.alexa.messages import Json
 from skill.claims import EventEnd, Outcome
 from skill.jobs import Job, Telling
-from skill.journal import journal
-from skill.line import Line, OutOfTime
+from skill.line import Line
 from skill.models import Event
+from skill.trouble import LinkEnded
 
-LONGEST_BACK_OFF = 3600.0
 LEFT_OUT = "LEFT_OUT"  # in place of Amazon's code: she was not asked
-LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; when it is back, nobody waits for an hour
-ATTEMPTS_WITHOUT_TOKEN = (
-    7  # by then the pauses are about that long; a gateway that is busy afterwards does not pay for more
-)
 PARK_AFTER = timedelta(days=3)
-SLOW = {
-    gateway.NotPermitted: 60.0,
-    gateway.SkillUnknown: 60.0,
-    gateway.TokenRejected: 60.0,
-    gateway.NotEnabledHere: 10.0,
-    gateway.SkillDisabled: 30.0,
-}  # seconds before the second attempt
 
 
 class Expired(Exception):
     """Too late to be of use: not started."""
-
-
-class LinkEnded(Exception):
-    """The grant was closed; its endpoints have lost their leases and there is nothing to settle."""
 
 
 async def tell(line: Line, work: list[Job]) -> list[Outcome]:
@@ -96,7 +79,7 @@ async def _news(line: Line, outcome: Outcome) -> Json | None:
         _left_out(outcome, str(reason))
         return None
     except Exception as error:
-        await _trouble(line, outcome, error)
+        await trouble.meet(line, outcome, error)
         return None
     outcome.left_out = ""
     outcome.done.append(endpoints.DESCRIPTION)
@@ -111,7 +94,7 @@ def _left_out(outcome: Outcome, reason: str) -> None:
         outcome.done.append(endpoints.DESCRIPTION)
     else:
         outcome.again, outcome.failed = True, True
-        outcome.delay = back_off(outcome.job.attempts, LONGEST_BACK_OFF)
+        outcome.delay = trouble.back_off(outcome.job.attempts, trouble.LONGEST_BACK_OFF)
 
 
 async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None:
@@ -148,7 +131,7 @@ async def _not_announced(line: Line, outcome: Outcome, error: Exception) -> None
     if isinstance(error, gateway.Unavailable):  # she may have heard it
         outcome.announced = claims.UNSURE if known else claims.MAYBE
     outcome.outdated = known and isinstance(error, gateway.Throttled | gateway.Unavailable)
-    await _trouble(line, outcome, error)
+    await trouble.meet(line, outcome, error)
 
 
 def _description_refused(outcome: Outcome, error: gateway.Refused) -> None:
@@ -157,7 +140,7 @@ def _description_refused(outcome: Outcome, error: gateway.Refused) -> None:
         outcome.code, outcome.text = error.code, error.text
         outcome.done.append(endpoints.DESCRIPTION)
     else:
-        _failed(outcome, error, LONGEST_BACK_OFF)
+        trouble.put_off(outcome, error, trouble.LONGEST_BACK_OFF)
 
 
 async def _speak(line: Line, outcome: Outcome) -> None:
@@ -168,7 +151,7 @@ async def _speak(line: Line, outcome: Outcome) -> None:
             await _report(line, outcome)
         outcome.again = outcome.again or len(outcome.job.events) == jobs.EVENTS_AT_ONCE
     except Exception as error:
-        await _trouble(line, outcome, error)
+        await trouble.meet(line, outcome, error)
 
 
 async def _tell_events(line: Line, outcome: Outcome) -> None:
@@ -186,7 +169,7 @@ async def _tell_events(line: Line, outcome: Outcome) -> None:
             await _settle(line, event, Event.Status.PARKED if in_vain else Event.Status.PENDING, error)
             if not isinstance(error, gateway.Throttled | gateway.Unavailable):
                 raise  # it is about the link: the report would hear the same
-            _failed(outcome, error)
+            trouble.put_off(outcome, error)
             return
         else:
             await _settle(line, event, Event.Status.SENT)
@@ -279,58 +262,13 @@ async def _delete(line: Line, outcomes: list[Outcome]) -> None:
                 outcome.deleted, outcome.code, outcome.text = True, error.code, error.text
         except Exception as error:
             for outcome in batch:
-                await _trouble(line, outcome, error)
+                await trouble.meet(line, outcome, error)
         else:
             for outcome in batch:
                 outcome.deleted = True
-
-
-async def _trouble(line: Line, outcome: Outcome, error: Exception) -> None:
-    """An error that is about the link or the door rather than about one event. Raises LinkEnded, and what says that the database
-    is gone; anything else unexpected is a bug of ours about this endpoint, and stops only this endpoint."""
-    match error:
-        case OutOfTime():
-            outcome.again = outcome.given_back = True
-        case renewal.RefreshElsewhere():
-            outcome.again, outcome.given_back, outcome.delay = True, not outcome.reported, 2.0
-        case renewal.GrantGone() | lwa.GrantRejected():
-            raise LinkEnded from error
-        case gateway.SkillDisabled() if line.credentials.settled:
-            held = line.credentials
-            await line.db(linking.close, held.grant_id, held.generation, f"Amazon: {error}"[:200])
-            raise LinkEnded from error
-        case gateway.GatewayError():
-            _failed(outcome, error)
-        case lwa.LwaError():
-            outcome.code, outcome.text = type(error).__name__, str(error)[:300]
-            outcome.again, outcome.failed, outcome.most_attempts = True, True, ATTEMPTS_WITHOUT_TOKEN
-            outcome.delay = back_off(outcome.job.attempts, 2.0, LONGEST_WITHOUT_TOKEN)
-        case OperationalError() | InterfaceError():
-            raise error
-        case _:
-            _broken(outcome, error)
-
-
-def _broken(outcome: Outcome, error: Exception) -> None:
-    journal.trouble(f"{type(error).__name__} about an endpoint", outcome.job.endpoint_id, error)
-    outcome.code, outcome.text = "OUR_BUG", f"{type(error).__name__}: {error}"
-    outcome.again, outcome.failed = True, True
-    outcome.delay = back_off(outcome.job.attempts, 60.0)
-
-
-def _failed(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -> None:
-    outcome.code, outcome.text = error.code, error.text
-    outcome.again, outcome.failed = True, True
-    outcome.delay = max(least, back_off(outcome.job.attempts, SLOW.get(type(error), 1.0)))
 
 
 def _message_id() -> str:
     """Unique, not secret: a version 4 UUID without asking the system for randomness each time. (The module's own generator, because
     it is seeded anew after a fork: two workers must not draw the same ids.)"""
     return str(uuid.UUID(int=random.getrandbits(128), version=4))
-
-
-def back_off(attempts: int, first: float, longest: float = LONGEST_BACK_OFF) -> float:
-    """Seconds until the next attempt: doubling from `first`, about an hour at most, never less than Amazon's one second, jittered
-    by a quarter either way."""
-    return max(1.0, min(first * 2.0 ** min(attempts, 20), longest) * random.uniform(0.75, 1.25))  # noqa: S311

@@ -59,7 +59,12 @@ def _empty_the_tables(_: object) -> None:
 def _tables() -> list[str]:
     from django.db import connection
 
-    keep = {"django_migrations", "django_content_type", "auth_permission", "devices_marketplace"}  # what migrations put there
+    keep = {
+        "django_migrations",
+        "django_content_type",
+        "auth_permission",
+        "devices_marketplace",
+    }  # what migrations put there
     return sorted(set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - keep)
 
 

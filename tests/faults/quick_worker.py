@@ -10,13 +10,13 @@ from celery import signals
 django.setup()
 
 from portal.celery import app  # noqa: E402
-from skill import claims, gateway, speech, tasks  # noqa: E402
+from skill import claims, gateway, tasks, trouble  # noqa: E402
 
 claims.LEASE_SECONDS = 20
 gateway.TIMEOUT_SECONDS = 8
 tasks.LOOKOUT_SECONDS = 2.0
-speech.LONGEST_BACK_OFF = speech.LONGEST_WITHOUT_TOKEN = 4.0
-speech.SLOW.update(dict.fromkeys(speech.SLOW, 2.0))
+trouble.LONGEST_BACK_OFF = trouble.LONGEST_WITHOUT_TOKEN = 4.0
+trouble.SLOW.update(dict.fromkeys(trouble.SLOW, 2.0))
 
 
 @signals.worker_ready.connect

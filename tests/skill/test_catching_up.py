@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from devices.models import Device
 from devices.signals import endpoint_changed
 from portal.celery import app
-from skill import delivery, grid, line, pace, speech, tasks
+from skill import delivery, grid, line, pace, tasks, trouble
 from skill.models import AlexaGrant, Endpoint, Event, Gateway, Miss
 from tests.bench import fleet
 from tests.skill.deeds import deliver_all, levels, make_due, reading
@@ -128,7 +128,7 @@ class TestAnOutage:
         """Doubling, at most about an hour, never less than Amazon's second, and a quarter earlier or later."""
         random.seed(1)
         for attempts, middle in ((0, 1), (1, 2), (5, 32), (11, 2048), (12, 3600), (1000, 3600)):
-            drawn = [speech.back_off(attempts, 1.0) for _ in range(200)]
+            drawn = [trouble.back_off(attempts, 1.0) for _ in range(200)]
             assert max(1, 0.75 * middle) <= min(drawn) < max(drawn) <= 1.25 * middle
             assert max(drawn) - min(drawn) > 0.2 * middle
 

@@ -86,6 +86,45 @@ def test_the_bucket_empties_and_fills_with_time(db: None, settings: Any) -> None
     assert 4 <= pace.take("NA", 30) <= 6
 
 
+@pytest.mark.parametrize(
+    ("answered", "throttled", "rate"),
+    [
+        (100, 0, 80),
+        (100, 4, 80),  # a few among many: another customer's trouble
+        (3, 4, 80),  # a few prove nothing …
+        (0, 1, 40),  # … unless nothing else is answered
+        (16, 5, 80),
+        (15, 5, 40),
+        (300, 99, 80),
+        (300, 100, 40),
+    ],
+)
+def test_the_rate_halves_when_a_quarter_is_throttled(
+    db: None, settings: Any, answered: int, throttled: int, rate: float
+) -> None:
+    settings.GATEWAY_RATE = 80
+    pace.take("NA", 1)
+    pace.learn("NA", answered=answered, throttled=throttled)
+    assert Gateway.objects.get().rate == pytest.approx(rate, abs=1)
+
+
+def test_it_halves_once_a_second_and_creeps_back_by_a_hundredth(db: None, settings: Any) -> None:
+    settings.GATEWAY_RATE = 80
+    pace.take("NA", 1)
+    for _ in range(5):  # many workers hear it at once
+        pace.learn("NA", throttled=10)
+    assert Gateway.objects.get().rate == pytest.approx(40, abs=1)
+    Gateway.objects.update(slowed_at=Now() - timedelta(seconds=2))
+    pace.learn("NA", throttled=10)
+    assert Gateway.objects.get().rate == pytest.approx(20, abs=1)
+    Gateway.objects.update(refilled_at=Now() - timedelta(seconds=10))
+    pace.take("NA", 1)
+    assert Gateway.objects.get().rate == pytest.approx(28, abs=1)
+    Gateway.objects.update(refilled_at=Now() - timedelta(hours=1))
+    pace.take("NA", 1)
+    assert Gateway.objects.get().rate == pytest.approx(76, abs=1), "an hour without work is no proof"
+
+
 def test_a_probe_is_one_request_even_for_a_customer_of_many_machines(
     linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
 ) -> None:
