@@ -4,6 +4,7 @@ swallows. When the time is over the connection is cut, and whoever waits for it 
 import contextlib
 import heapq
 import itertools
+import logging
 import os
 import socket
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 
+log = logging.getLogger(__name__)
 AGAIN = 0.1  # seconds until the next look, where there was no connection yet; and for how long ends that are near are left to one look
 CHECK_SECONDS = 1.0
 
@@ -90,14 +92,17 @@ class _Watch:
                 while not self.waiting or self.waiting[0][0] > time.monotonic():
                     self.news.wait(max(self.waiting[0][0] - time.monotonic(), AGAIN) if self.waiting else None)
                 watched = heapq.heappop(self.waiting)[2]
-            if not watched.cut():
-                self.add(time.monotonic() + AGAIN, watched)
+            try:
+                if not watched.cut():
+                    self.add(time.monotonic() + AGAIN, watched)
+            except Exception:  # of one block; all others of the process still rely on this thread
+                log.exception("a connection could not be cut in time")
 
 
 def _cut(raw: Any) -> None:
-    """The descriptor stays psycopg's; only its far end is gone."""
+    """The descriptor stays psycopg's; only its far end is gone. One that is closed at this moment has no descriptor any more."""
     if raw is not None and not raw.closed:
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(raw.fileno())) as line:
+        with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(raw.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
 

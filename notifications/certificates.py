@@ -1,11 +1,12 @@
 """The wire to Amazon's signing certificates, and the small memory of those that we have seen.
 
-Whether a certificate is good for a message is decided in `sns.py`; here it is only had. In the sandbox
-(`settings.SNS_CERTIFICATE_MIRROR`) the same file name is asked of the sandbox instead of Amazon's host: the rules for
-the address in the message stay what they are.
+Whether a certificate is good for a message is decided in `sns.py`; here it is only had. Where there is a sandbox
+(`settings.SNS_CERTIFICATE_MIRROR`) the same file name is asked of it first, and of Amazon's host if the sandbox has none
+of that name: the rules for the address in the message stay what they are.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
@@ -39,8 +40,7 @@ def fetch(url: str) -> Certificate:
     At most 5 s. Raises sns.CertificateUnavailable where asking again may help, else sns.Forbidden; neither is
     remembered. Call it with no transaction open. Source: Amazon's SNS guide, section 6.
     """
-    address = _address(url)
-    flight = _remembered(address) or _flight(address)
+    flight = _remembered(url) or _flight(url)
     try:
         return flight if isinstance(flight, Certificate) else flight.result(timeout=LONGEST_WAIT)
     except TimeoutError as problem:
@@ -51,11 +51,6 @@ def forget() -> None:
     """Forget every certificate."""
     with _lock:
         _known.clear()
-
-
-def _address(url: str) -> str:
-    mirror = settings.SNS_CERTIFICATE_MIRROR
-    return f"{mirror.rstrip('/')}/{url.rsplit('/', 1)[1]}" if mirror else url
 
 
 def _remembered(address: str) -> Certificate | None:
@@ -76,7 +71,7 @@ def _flight(address: str) -> Future[Certificate]:
 
 def _fly(address: str) -> Certificate:
     try:
-        certificate = sns.read_certificate(asyncio.run(_download(address)))
+        certificate = sns.read_certificate(asyncio.run(_body(address)))
         _remember(address, certificate)
         log.info("SNS certificate fetched: %s", address)
         return certificate
@@ -93,6 +88,17 @@ def _remember(address: str, certificate: Certificate) -> None:
         _known[address] = time.monotonic() + min(LIFETIME, left), certificate
         while len(_known) > KEPT:
             _known.popitem(last=False)
+
+
+class _NotThere(sns.Forbidden):
+    """HTTP 404: of no use, but somebody else may have it."""
+
+
+async def _body(address: str) -> bytes:
+    if mirror := settings.SNS_CERTIFICATE_MIRROR:
+        with contextlib.suppress(_NotThere):
+            return await _download(f"{mirror.rstrip('/')}/{address.rsplit('/', 1)[1]}")
+    return await _download(address)
 
 
 async def _download(address: str) -> bytes:
@@ -113,7 +119,7 @@ def _refuse_other_than_200(status: int) -> None:
     if status == 429 or status >= 500:
         raise sns.CertificateUnavailable(f"HTTP {status}")
     if status != 200:
-        raise sns.Forbidden("certificate", f"HTTP {status}")
+        raise (_NotThere if status == 404 else sns.Forbidden)("certificate", f"HTTP {status}")
 
 
 async def _capped(response: aiohttp.ClientResponse) -> bytes:

@@ -24,7 +24,12 @@ log = logging.getLogger(__name__)
 
 
 class Channel(filesystem.Channel):
-    """kombu's, but for how files are written and taken."""
+    """kombu's, but for how files are written and taken, and for its folders, which are there whoever comes first."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for folder in (self.data_folder_in, self.data_folder_out, self.control_folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
 
     def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}"
@@ -67,7 +72,6 @@ class Channel(filesystem.Channel):
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         """Nobody else of this folder is at a table meanwhile."""
-        self.control_folder.mkdir(exist_ok=True)
         with (self.control_folder / "turn.lock").open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             yield

@@ -38,7 +38,7 @@ def _port(name: str, default: int) -> int:
 def the_only_run(data_dir: Path) -> Iterator[None]:
     """Two runs with one data folder would read each other's messages. Makes the folder. Raises CannotRun."""
     try:
-        for folder in ("broker/messages", "broker/control", "sandbox", "machine"):
+        for folder in ("sandbox", "machine"):
             (data_dir / folder).mkdir(parents=True, exist_ok=True)
         lock = leftovers.hold(data_dir)
     except OSError as error:

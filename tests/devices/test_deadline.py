@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from psycopg_pool import ConnectionPool
 
 from devices import deadline
+from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,3 +74,33 @@ def test_what_is_over_is_left_alone() -> None:
     time.sleep(0.5)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
+
+
+class ClosedMeanwhile(psycopg.Connection[Any]):
+    """Its owner closes it between the two looks of who cuts it."""
+
+    def fileno(self) -> int:
+        self.close()
+        return super().fileno()
+
+
+def closed_meanwhile() -> Any:
+    asked = {name: value for name, value in connection.get_connection_params().items() if name != "cursor_factory"}
+    return ClosedMeanwhile.connect(**asked)
+
+
+def test_one_that_is_closed_while_it_is_cut_ends_no_other_deadline(cut: None, caplog: pytest.LogCaptureFixture) -> None:
+    closing = closed_meanwhile()
+    with deadline._cut_after(0.01, lambda: closing):
+        until(lambda: closing.closed, 5, "the cut")
+    with pytest.raises(OperationalError), deadline.deadline(0.2):
+        sleep_in_the_database(before=0)
+    assert caplog.messages == []
+
+
+def test_neither_does_one_with_a_fault_that_nobody_foresaw(cut: None, caplog: pytest.LogCaptureFixture) -> None:
+    with deadline._cut_after(0.01, lambda: 1 / 0):
+        until(lambda: caplog.messages, 5, "the log")
+    with pytest.raises(OperationalError), deadline.deadline(0.2):
+        sleep_in_the_database(before=0)
+    assert caplog.messages == ["a connection could not be cut in time"]

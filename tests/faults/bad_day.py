@@ -112,8 +112,6 @@ class Day:
             "DELIVERY_CONNECTIONS": str(self.form.connections),
         }  # fmt: skip
         embedded.start(self.folder)
-        for part in ("messages", "control"):
-            (self.folder / "broker" / part).mkdir(parents=True, exist_ok=True)
         self.run(FILL.format(devices=self.form.devices, uses=self.form.uses))
 
     def run(self, program: str) -> None:

@@ -85,8 +85,6 @@ class Portal:
 @contextmanager
 def running_portal() -> Iterator[Portal]:
     folder = Path(tempfile.mkdtemp(prefix="portal-fleet-"))
-    for name in ("messages", "control"):
-        (folder / "broker" / name).mkdir(parents=True)
     portal = Portal(folder)
     embedded.start(folder)
     try:

@@ -59,8 +59,6 @@ def broker(request: pytest.FixtureRequest) -> Iterator[tuple[str, Callable[[], A
     folder = Path(tempfile.mkdtemp(prefix="portal-broker-"))
     if request.param == "filesystem":
         own = Path(os.environ["DATA_DIR"]) / "broker"
-        for part in ("messages", "control"):
-            (own / part).mkdir(parents=True, exist_ok=True)
         yield "filesystem://", lambda: [message.unlink(missing_ok=True) for message in own.glob("messages/*")]
         shutil.rmtree(own, ignore_errors=True)
     else:

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from notifications import certificates, forensics, regions, sns
-from tests.notifications.signing_amazon import FILE, NOW, URL, Amazon, FarSide, as_body, certificate_for, pem
+from tests.notifications.signing_amazon import FILE, NOW, URL, Amazon, FarSide, as_body, certificate_for, far_side, pem
 
 
 def url(number: int) -> str:
@@ -26,7 +26,7 @@ def test_a_certificate_is_asked_for_once(certificate_server: FarSide, amazon: Am
     assert certificate_server.asked == ["/" + FILE]
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, sns.CertificateUnavailable), (404, sns.Forbidden)])
+@pytest.mark.parametrize(("status", "error"), [(503, sns.CertificateUnavailable), (403, sns.Forbidden)])
 def test_a_failure_is_not_remembered(
     status: int, error: type[Exception], certificate_server: FarSide, amazon: Amazon
 ) -> None:
@@ -133,9 +133,24 @@ def test_an_answer_that_is_no_http(settings: Any) -> None:
             certificates.fetch(url(77))
 
 
-def test_in_production_the_address_is_amazon_s_own(settings: Any) -> None:
+def test_in_production_amazon_s_own_address_is_asked(
+    settings: Any, certificate_server: FarSide, amazon: Amazon
+) -> None:
     settings.SNS_CERTIFICATE_MIRROR = ""
-    assert certificates._address(URL) == URL
+    assert certificates.fetch(f"{certificate_server.url}/aws/{FILE}") == amazon.certificate
+    assert certificate_server.asked == [f"/aws/{FILE}"]
+
+
+def test_what_the_sandbox_does_not_have_is_asked_of_amazon(certificate_server: FarSide, amazon: Amazon) -> None:
+    """`make run` with a topic of Amazon's beside the sandbox's."""
+    certificate_server.status = 404
+    with far_side() as aws:
+        aws.body = pem(amazon.certificate)
+        assert certificates.fetch(f"{aws.url}/{FILE}") == amazon.certificate
+        assert (certificate_server.asked, aws.asked) == ([f"/{FILE}"], [f"/{FILE}"])
+        aws.status = 404
+        with pytest.raises(sns.Forbidden):
+            certificates.fetch(f"{aws.url}/other.pem")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,12 @@ def channel(tmp_path: Path) -> Any:
 
 def connected(folder: Path) -> Connection:
     folder_broker.install()
-    folders = {"data_folder_in": str(folder), "data_folder_out": str(folder), "control_folder": str(folder / "c")}
+    messages = str(folder / "broker" / "messages")  # made by who comes first, as in production
+    folders = {
+        "data_folder_in": messages,
+        "data_folder_out": messages,
+        "control_folder": str(folder / "broker" / "control"),
+    }
     return Connection("filesystem://", transport_options=folders)
 
 
@@ -48,11 +53,11 @@ def test_every_message_comes_once_to_its_own_queue(channel: Any, tmp_path: Path)
     with pytest.raises(Empty):
         channel._get("delivery")
     assert channel._get("portal") == {"number": 9}
-    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    assert not [path for path in (tmp_path / "broker" / "messages").iterdir() if path.is_file()]
 
 
 def test_what_is_no_message_is_left_out(channel: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "1_empty.delivery.msg").touch()
+    (tmp_path / "broker" / "messages" / "1_empty.delivery.msg").touch()
     channel._put("delivery", {"number": 1})
     assert channel._get("delivery") == {"number": 1}
     assert "1_empty.delivery.taken" in caplog.text
