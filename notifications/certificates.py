@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Lock
 
@@ -26,24 +26,30 @@ LONGEST_WAIT = 5.0  # seconds; SNS itself waits 15 for us
 LARGEST_BODY = 16 * 1024
 LIFETIME = 24 * 3600.0  # seconds
 KEPT = 16
+FLIGHTS = 4  # requests at once
 
 _lock = Lock()
 _known: OrderedDict[str, tuple[float, Certificate]] = OrderedDict()
 _flights: dict[str, Future[Certificate]] = {}
-# Also the limit of what strangers can make us ask of Amazon at once.
-_pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="sns-certificate")
+_pool = ThreadPoolExecutor(max_workers=FLIGHTS, thread_name_prefix="sns-certificate")
 
 
 def fetch(url: str) -> Certificate:
     """The certificate at `url`, from memory or over the wire; many callers share one request.
 
-    At most 5 s. Raises sns.CertificateUnavailable where asking again may help, else sns.Forbidden; neither is
+    At most 5 s, and not at all while as many others are asked for as may be: strangers, who can name any file, are to
+    hold no more of us than that. Raises sns.CertificateUnavailable where asking again may help, else sns.Forbidden; neither is
     remembered. Call it with no transaction open. Source: Amazon's SNS guide, section 6.
     """
-    flight = _remembered(url) or _flight(url)
+    known = _remembered(url)
+    if known:
+        return known
+    flight = _flight(url)
     try:
-        return flight if isinstance(flight, Certificate) else flight.result(timeout=LONGEST_WAIT)
-    except TimeoutError as problem:
+        return flight.result(timeout=LONGEST_WAIT)
+    except (TimeoutError, CancelledError) as problem:
+        if flight.cancel():  # it has not even begun
+            _land(url)
         raise sns.CertificateUnavailable("no answer in time") from problem
 
 
@@ -65,6 +71,8 @@ def _remembered(address: str) -> Certificate | None:
 def _flight(address: str) -> Future[Certificate]:
     with _lock:
         if address not in _flights:
+            if len(_flights) >= FLIGHTS:
+                raise sns.CertificateUnavailable("too many are asked for at once")
             _flights[address] = _pool.submit(_fly, address)
         return _flights[address]
 
@@ -76,8 +84,12 @@ def _fly(address: str) -> Certificate:
         log.info("SNS certificate fetched: %s", address)
         return certificate
     finally:
-        with _lock:
-            _flights.pop(address, None)
+        _land(address)
+
+
+def _land(address: str) -> None:
+    with _lock:
+        _flights.pop(address, None)
 
 
 def _remember(address: str, certificate: Certificate) -> None:

@@ -65,6 +65,32 @@ def test_many_who_ask_at_once_share_one_request(certificate_server: FarSide, ama
     assert certificate_server.asked == ["/" + FILE]
 
 
+def test_fifty_names_that_nobody_knows_hold_no_more_than_the_few_that_are_asked_for(
+    certificate_server: FarSide, amazon: Amazon
+) -> None:
+    """A stranger's message names whatever file it likes, and each would wait for its answer in a thread of the door's."""
+    answer, refused = threading.Event(), threading.Semaphore(0)
+    certificate_server.before = lambda: answer.wait(20)
+
+    def ask(number: int) -> object:
+        try:
+            return certificates.fetch(url(number))
+        except sns.CertificateUnavailable as problem:
+            refused.release()
+            return str(problem)
+
+    with ThreadPoolExecutor(50) as pool:
+        asked = [pool.submit(ask, number) for number in range(50)]
+        assert all(refused.acquire(timeout=20) for _ in range(50 - certificates.FLIGHTS)), (
+            "at once, whatever Amazon does"
+        )
+        answer.set()
+    found = [future.result() for future in asked]
+    assert found.count("too many are asked for at once") == 50 - certificates.FLIGHTS
+    assert found.count(amazon.certificate) == certificates.FLIGHTS == len(certificate_server.asked)
+    assert certificates.fetch(url(99)) == amazon.certificate
+
+
 def test_the_memory_is_small(certificate_server: FarSide) -> None:
     for number in range(certificates.KEPT + 5):
         certificates.fetch(url(number))
