@@ -70,7 +70,7 @@ def press(device_id: int, pressed_at: datetime) -> None:
         return  # Alexa was not told that it has a bell
     with transaction.atomic(savepoint=False):
         live = wake({device_id}, URGENT)
-        Event.objects.bulk_create([_ring(endpoint, pressed_at, timezone.now()) for endpoint in live[device_id]])
+        Event.objects.bulk_create([_ring(endpoint, pressed_at, timezone.now()) for endpoint, _ in live[device_id]])
     doorbell.ring()
 
 
@@ -200,7 +200,10 @@ def is_known(grant_id: int, digests: dict[str, str], left_out: dict[str, str]) -
 
 
 def _enqueue_uses(uses: list[InventoryChange]) -> None:
-    """One Event per use and live endpoint of the device. The endpoint is locked first, so that ids rise in the order of commits."""
+    """One Event per use and live endpoint of the device. The endpoint is locked first, so that ids rise in the order of commits.
+
+    A use from before the claim is the former owner's (Inventory.told_as_of), however late the unit brings it: nobody is told.
+    """
     if not uses:
         return
     with transaction.atomic(savepoint=False):
@@ -214,19 +217,20 @@ def _enqueue_uses(uses: list[InventoryChange]) -> None:
                 _use(endpoint, use, slots[use.slot_id])
                 for use in uses
                 if use.slot_id in slots
-                for endpoint in live[use.device_id]
+                for endpoint, claimed_at in live[use.device_id]
+                if use.measured_at >= claimed_at
             ]
         )
     doorbell.ring()
 
 
-def wake(device_ids: set[int], ahead: int = NOW) -> dict[int, list[int]]:
-    """Make the devices' live endpoints due for an event; device id → endpoint ids."""
-    live: dict[int, list[int]] = defaultdict(list)
+def wake(device_ids: set[int], ahead: int = NOW) -> dict[int, list[tuple[int, datetime]]]:
+    """Make the devices' live endpoints due for an event; device id → endpoint ids, each with when its owner claimed the device."""
+    live: dict[int, list[tuple[int, datetime]]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(_WAKE, {"devices": sorted(device_ids), "ahead": ahead})
-        for endpoint, device in cursor.fetchall():
-            live[device].append(endpoint)
+        for endpoint, device, claimed_at in cursor.fetchall():
+            live[device].append((endpoint, claimed_at))
     return live
 
 
@@ -263,7 +267,7 @@ _WAKE = f"""
 WITH live AS ({_LIVE})
 UPDATE skill_endpoint AS e SET version = e.version + 1,
   due_at = least(e.due_at, greatest(now() - make_interval(secs => %(ahead)s), e.not_before))
-FROM live WHERE e.id = live.id RETURNING e.id, e.device_id
+FROM live, devices_device AS d WHERE e.id = live.id AND d.id = e.device_id RETURNING e.id, e.device_id, d.claimed_at
 """  # noqa: S608
 _DISOWN = """
 WITH former AS (

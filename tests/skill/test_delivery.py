@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from devices.inventory import Measurement, record_reading
+from devices.models import Device, Reading
 from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
 from tests.skill.deeds import deliver_all, levels, make_due, pods, reading, report_state
@@ -291,6 +292,20 @@ def test_a_use_is_told_once_in_order_and_resent_with_its_id(linked: Any, machine
     assert uses[0]["event"]["header"]["namespace"] == "Alexa.InventoryUsageSensor"
     deliver_all()
     assert len(amazon.named("InventoryConsumed")) == 3
+
+
+def test_the_former_owners_uses_are_not_told_to_the_new_owners_alexa(
+    linked: Any, machine: Any, crema: Any, amazon: Any
+) -> None:
+    """The buffer of a machine that was sold offline: kept in the history, told from the claim on."""
+    pods(crema)
+    claimed_at = Device.objects.get().claimed_at
+    moments = [claimed_at + timedelta(microseconds=step) for step in (-1, 0, 1)]
+    uses = [Measurement("pods", n, Decimal(n), moment) for n, moment in enumerate(moments, 1)]
+    record_reading(machine, uses, timezone.now())
+    deliver_all()
+    assert [event["event"]["payload"]["usage"]["value"] for event in amazon.named("InventoryConsumed")] == [2, 3]
+    assert Reading.objects.count() == 3
 
 
 def test_a_refused_use_is_parked_and_its_followers_go_on(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:

@@ -197,6 +197,7 @@ def test_inventory_consumed(
         slot_id="cleaner", name="Descaler", sensor=sensor, instance="Cleaner", replenishment_id="a", **kind
     )
     outbox.mark_changed([machine.pk], {"description": ""})
+    type(machine).objects.update(claimed_at=MEASURED)
     record_reading(machine, [Measurement("cleaner", 1, Decimal(str(usage["value"])), MEASURED)], timezone.now())
     deliver_all()
     (event,) = amazon.named("InventoryConsumed")
