@@ -14,7 +14,7 @@ def mark_silent() -> int:
 
 @shared_task(name="devices.keep_history", ignore_result=True)
 def keep_history() -> dict[str, int]:
-    """Ring history.keep; a few times a day is plenty, for partitions are made months ahead. Repeating costs nothing."""
+    """Ring history.keep; a few times a day would be plenty, for partitions are made months ahead. Repeating costs nothing."""
     return history.keep(timezone.now())
 
 
@@ -26,7 +26,7 @@ def tell_of_publications() -> int:
 
 @shared_task(name="devices.forget_claim_attempts", ignore_result=True)
 def forget_claim_attempts() -> int:
-    """Ring claiming.forget_attempts; once a day is often enough."""
+    """Ring claiming.forget_attempts; once a day would be often enough."""
     return claiming.forget_attempts()
 
 
@@ -38,5 +38,5 @@ def talk_back() -> int:
 
 @shared_task(name="devices.forget_events", ignore_result=True)
 def forget_events() -> int:
-    """Ring events.forget; once a day is often enough."""
+    """Ring events.forget; once a day would be often enough."""
     return events.forget(timezone.now())

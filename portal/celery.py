@@ -31,18 +31,19 @@ def _app() -> Celery:
         "forget old messages": _knock("notifications.tidy", 3600),
         "delete accounts": _knock("portal.finish_leaving", 60),
         "alarms": _knock("portal.alarms", 60),
-        "forget claim attempts": _knock("devices.forget_claim_attempts", 24 * 3600),
+        "forget claim attempts": _knock("devices.forget_claim_attempts", 3600),
         "mark silent devices": _knock("devices.mark_silent", 60),
-        "keep the history": _knock("devices.keep_history", 6 * 3600),
+        "keep the history": _knock("devices.keep_history", 3600),
         "tell of publications": _knock("devices.tell_of_publications", 30),
         "talk back to things": _knock("devices.talk_back", 10),
-        "forget old events": _knock("devices.forget_events", 24 * 3600),
+        "forget old events": _knock("devices.forget_events", 3600),
         "notice missed reports": _knock("skill.notice_misses", 300),
         "disable skills": _knock("skill.disable_due", 5),
         "follow linking": _knock("skill.follow_linking", 30),
         "tidy": _knock("skill.tidy", 3600),
     }
-    app.conf.beat_scheduler = "celery.beat:Scheduler"  # keeps no file: after a restart it just knocks anew
+    # Keeps no file: after a restart it counts anew. So no pause is longer than an hour, or a beat that is restarted daily never knocks.
+    app.conf.beat_scheduler = "celery.beat:Scheduler"
     return app
 
 
