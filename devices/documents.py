@@ -3,13 +3,13 @@
 One shape behind three doors (HTTPS, MQTT, AWS IoT rule). Readings travel inside ``reported``: either as the list
 ``readings`` in the words of POST /api/v1/readings, or, as Amazon's workshop does it, a plain number under a slot's ID
 (``{"state": {"reported": {"beans": 41}}}``). Readings go to record_reading and are not kept in the shadow.
-A plain number has no sequence of its own: AWS IoT's version stands in, and on our own doors the millisecond at which
+A plain number has no sequence of its own: AWS IoT's version stands in (and its time), on our own doors the millisecond at which
 we heard it; because there a repeat cannot be told from a second use, a usage sensor must send ``readings``.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from django.db import transaction
 
 from devices import presence, serializers, shadow
 from devices.inventory import LARGEST_BATCH, Measurement, Outcome, record_reading
-from devices.measurements import LARGEST_SEQUENCE, shown
+from devices.measurements import LARGEST_SEQUENCE, OLDEST, shown
 from devices.models import Device, Door, Shadow
 
 log = logging.getLogger(__name__)
@@ -34,13 +34,15 @@ class DocumentRefused(ValueError):
 
 @dataclass(frozen=True)
 class Said:
-    """One update in our words."""
+    """One update in our words. A section is None where null stood in its place: all of it goes. ``timestamp`` is AWS IoT's,
+    in seconds."""
 
-    desired: dict[str, Any] = field(default_factory=dict)
-    reported: dict[str, Any] = field(default_factory=dict)
+    desired: dict[str, Any] | None = field(default_factory=dict)
+    reported: dict[str, Any] | None = field(default_factory=dict)
     readings: list[Any] = field(default_factory=list)
     version: int | None = None
     token: str | None = None
+    timestamp: Any = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def parse_accepted(body: Any) -> Said:
     """
     if not isinstance(body, dict) or not isinstance(body.get("state"), dict):
         raise DocumentRefused("This is not a message of .../shadow/update/accepted.")
-    said = _said({key: body[key] for key in _KNOWN & set(body)}, shadow.keepable)
+    said = replace(
+        _said({key: body[key] for key in _KNOWN & set(body)}, shadow.keepable), timestamp=body.get("timestamp")
+    )
     if said.version is None:
         raise DocumentRefused("version is missing; AWS IoT always sends it.")
     return said
@@ -82,10 +86,10 @@ def hear(device: Device, said: Said, heard_at: datetime, door: str) -> Heard:
     """
     with transaction.atomic():
         plain = _plain_readings(device, said, int(heard_at.timestamp() * 1000), door)
-        reported = {key: value for key, value in said.reported.items() if key not in plain}
+        reported = _without(plain, said.reported)
         row = shadow.read(device)
         again = not device.online or (door == Door.MQTT and bool(shadow.delta(row)))
-        touched = bool(said.desired or reported) or row.door != door or again
+        touched = said.desired != {} or reported != {} or row.door != door or again
         if touched:
             shadow.hold(device)  # before what readings lock
         results = _take_readings(device, said, plain, heard_at)
@@ -98,24 +102,27 @@ def hear(device: Device, said: Said, heard_at: datetime, door: str) -> Heard:
 
 def hear_accepted(device: Device, said: Said, heard_at: datetime) -> Heard:
     """Record what AWS IoT accepted, in whatever order its messages come. What is desired there is not taken over: it
-    is either ours already or the unit's own wish, which it reports as well. Readings are kept even if the state grows too large."""
+    is either ours already or the unit's own wish, which it reports as well. Readings are kept even if the state grows too large.
+
+    A plain number was measured when AWS IoT took it: a message that waited there, or at the broker, is as old as it says.
+    """
     assert said.version is not None
     with transaction.atomic():
-        plain = _plain_readings(device, said, said.version, Door.AWS)
-        reported = {key: value for key, value in said.reported.items() if key not in plain}
+        plain = _plain_readings(device, said, said.version, Door.AWS, _taken_at(said.timestamp, heard_at))
+        reported = _without(plain, said.reported)
         row = shadow.read(device)
-        touched = bool(reported) or (bool(said.readings or plain) and row.door != Door.AWS)
+        touched = reported != {} or (bool(said.readings or plain) and row.door != Door.AWS)
         if touched:
             shadow.hold(device)  # before what readings lock
         results = _take_readings(device, said, plain, heard_at)
-        if reported or results:
+        if reported != {} or results:
             presence.heard_from(device, heard_at)
         if touched:
             row = _update_if_it_fits(device, reported, said.version)
     return Heard(row, results, touched)
 
 
-def _update_if_it_fits(device: Device, reported: dict[str, Any], version: int) -> Shadow:
+def _update_if_it_fits(device: Device, reported: dict[str, Any] | None, version: int) -> Shadow:
     try:
         return shadow.update(device, reported=reported, door=Door.AWS, mark=version)
     except shadow.ShadowRefused as refusal:
@@ -131,7 +138,7 @@ def document(row: Shadow) -> dict[str, Any]:
 
 def accepted(said: Said, heard: Heard, heard_at: datetime) -> dict[str, Any]:
     """AWS IoT's answer to an update (what was taken), with what became of each reading."""
-    state = {name: part for name in ("desired", "reported") if (part := getattr(said, name))}
+    state = {name: part for name in ("desired", "reported") if (part := getattr(said, name)) != {}}
     answer = {"state": state, "version": heard.row.version, "timestamp": int(heard_at.timestamp())}
     return answer | ({"results": heard.results} if heard.results else {}) | _echoed(said.token)
 
@@ -146,19 +153,24 @@ def _said(body: dict[str, Any], kept: Callable[[shadow.State], shadow.State] = s
     state = body["state"]
     if others := sorted(set(state) - {"desired", "reported"}):
         raise DocumentRefused(f"'{shown(others[0])}' is not a part of a state; send desired and reported only.")
-    desired, reported = _part(state, "desired"), dict(_part(state, "reported"))
-    readings = reported.pop(READINGS, None)
-    readings = [] if readings is None else readings
+    desired, reported = _part(state, "desired", kept), _part(state, "reported", dict)
+    readings = [] if reported is None or reported.get(READINGS) is None else reported[READINGS]
     if not isinstance(readings, list) or len(readings) > LARGEST_BATCH:
         raise DocumentRefused(f"readings must be a list of at most {LARGEST_BATCH} readings.")
-    return Said(kept(desired), kept(reported), readings, _version(body.get("version")), _token(body.get("clientToken")))
+    if reported is not None:
+        reported = kept(_without({READINGS}, reported))
+    return Said(desired, reported, readings, _version(body.get("version")), _token(body.get("clientToken")))
 
 
-def _part(state: dict[str, Any], name: str) -> dict[str, Any]:
-    part = state.get(name)
+def _part(state: dict[str, Any], name: str, kept: Callable[[shadow.State], shadow.State]) -> dict[str, Any] | None:
+    part = state.get(name, {})
     if part is not None and not isinstance(part, dict):
-        raise DocumentRefused(f"{name} must be a JSON object.")
-    return part or {}
+        raise DocumentRefused(f"{name} must be a JSON object, or null to remove all of it.")
+    return None if part is None else kept(part)
+
+
+def _without(keys: Container[str], state: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if state is None else {key: value for key, value in state.items() if key not in keys}
 
 
 def _version(raw: Any) -> int | None:
@@ -183,10 +195,10 @@ def _take_readings(
 
 
 def _plain_readings(
-    device: Device, said: Said, sequence: int, door: str
+    device: Device, said: Said, sequence: int, door: str, measured_at: datetime | None = None
 ) -> dict[str, Measurement | serializers.Faults]:
     """The workshop's shape: a number under the ID of one of the model's slots."""
-    numbers = {key: value for key, value in said.reported.items() if _is_number(value)}
+    numbers = {key: value for key, value in (said.reported or {}).items() if _is_number(value)}
     if not numbers:
         return {}
     slots = {slot.slot_id: slot for slot in device.device_model.slots.filter(slot_id__in=list(numbers))}
@@ -195,8 +207,15 @@ def _plain_readings(
         if door != Door.AWS and not slot.reports_amount_left:
             found[key] = [serializers.fault("sequence", f"'{key}' reports uses: send readings with a sequence.")]
         else:
-            found[key] = Measurement(key, sequence, Decimal(str(numbers[key])))
+            found[key] = Measurement(key, sequence, Decimal(str(numbers[key])), measured_at)
     return found
+
+
+def _taken_at(seconds: Any, heard_at: datetime) -> datetime | None:
+    """None where it cannot be: then it is as if it came at once."""
+    if isinstance(seconds, int) and OLDEST.timestamp() <= seconds <= heard_at.timestamp():
+        return datetime.fromtimestamp(seconds, UTC)
+    return None
 
 
 def _is_number(value: Any) -> bool:

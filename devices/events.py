@@ -52,9 +52,9 @@ def tell(device: Device, happening: Happening, heard_at: datetime) -> Told:
     """Take one event of a unit.
 
     Transactional. Idempotent by (device, event_id): the second time is "already known" and does nothing. A press sends
-    doorbell_pressed; a consumable replaced may bring its first reading; a reset releases the unit from its owner,
-    unless it happened before the present owner claimed it. A clock that runs ahead is put back to ours. Raises
-    EventRefused for a slot that the unit's model does not have, and then nothing of it is taken.
+    doorbell_pressed; a consumable replaced may bring its first reading; a reset releases the unit from its owner, unless
+    it happened, or without a clock may have happened, before the present owner claimed it. A clock that runs ahead is put
+    back to ours. Raises EventRefused for a slot that the unit's model does not have, and then nothing of it is taken.
     """
     if happening.slot:
         _expect_slot(device, happening.slot)
@@ -95,4 +95,6 @@ def _act(device: Device, happening: Happening, happened_at: datetime) -> None:
     if happening.type == EventType.DOORBELL_PRESS:
         doorbell_pressed.send(sender=Device, device_id=device.pk, event_id=happening.event_id, pressed_at=happened_at)
     if happening.type == EventType.FACTORY_RESET:
-        registry.release_by_reset(device, epoch=happening.epoch, happened_at=happening.happened_at)
+        # Without a clock: as early as it can have been. A unit silent since a claim was reset by whoever had it before.
+        earliest = happening.happened_at or device.last_seen_at or device.created_at
+        registry.release_by_reset(device, epoch=happening.epoch, happened_at=earliest)

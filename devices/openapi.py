@@ -113,7 +113,8 @@ SHADOW_PATCH: dict[str, Any] = {
 EVENTS_POST: dict[str, Any] = {
     "operation_id": "tell_event",
     "summary": "Tell what happened: doorbell pressed, consumable replaced, factory reset",
-    "description": "Idempotent by `id`. A factory reset takes the unit from its owner.",
+    "description": "Idempotent by `id`. A factory reset takes the unit from its owner, unless it happened before their claim; without "
+    "`happened_at` it may have, if the unit was not heard since.",
     "request": {JSON: ref("Event")},
     "responses": _answers((201, "EventResult"), (200, "EventResult")),
     "examples": [

@@ -4,6 +4,7 @@ from typing import Any
 
 TEXT: dict[str, Any] = {"type": "string"}
 OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": True}
+NULLABLE: dict[str, Any] = OBJECT | {"nullable": True, "description": "null removes all of it."}
 NUMBER: dict[str, Any] = {"type": "number", "minimum": 0}
 SEQUENCE: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 EPOCH: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
@@ -103,7 +104,11 @@ SCHEMAS: dict[str, Any] = {
     ),
     "ShadowUpdate": _object(
         "state",
-        state={"type": "object", "properties": {"reported": OBJECT, "desired": OBJECT}, "additionalProperties": False},
+        state={
+            "type": "object",
+            "properties": {"reported": NULLABLE, "desired": NULLABLE},
+            "additionalProperties": False,
+        },
         version=SEQUENCE | {"description": "The version you last saw; 409 if it has moved. May be left out."},
         clientToken=TEXT | {"maxLength": 64},
     ),

@@ -143,7 +143,7 @@ def rename(device: Device, name: str) -> Device:
     if row.name == tidy:
         return row
     row.name = tidy
-    shadow.desire(row, {"name": tidy})
+    shadow.desire(row, {shadow.NAME: tidy})
     return _save(row, ["name"], "description")
 
 

@@ -22,11 +22,16 @@ from devices.signals import endpoint_changed
 log = logging.getLogger(__name__)
 
 LARGEST_STATE = 8 * 1024  # bytes of JSON of desired, and as many of reported: what a unit says crowds out no wish
+LEFT_FREE = (
+    1024  # bytes of desired that are kept for a name and a power state: no unit fills them with wishes of its own
+)
 DEEPEST_STATE = 8
 LARGEST_NUMBER = 2**63 - 1  # a clock in microseconds fits
 POWER = "powerState"  # "ON" or "OFF", Alexa's own words
+NAME = "name"
 
 State = dict[str, Any]
+_UNCHANGED: State = {}
 
 
 class ShadowRefused(ValueError):
@@ -66,23 +71,31 @@ def forget(device: Device) -> None:
         update(device)
 
 
-def hold(device: Device) -> None:
-    """Inside a transaction that will change the shadow: lock it now, before anything else of the unit is locked."""
-    list(Shadow.objects.select_for_update(no_key=True).filter(device=device).values_list("pk"))
+def hold(device: Device) -> Shadow:
+    """Inside a transaction that will change the shadow: lock it now, before anything else of the unit is locked.
+
+    It is made first if missing: two first words at once must meet here.
+    """
+    rows = Shadow.objects.select_for_update(no_key=True).filter(device=device)
+    if (row := rows.first()) is None:
+        fresh = Shadow(device=device, ownership=device.ownership, changed_at=timezone.now())
+        Shadow.objects.bulk_create([fresh], ignore_conflicts=True)
+        row = rows.get()
+    return row
 
 
 @transaction.atomic
 def update(
     device: Device,
     *,
-    desired: State | None = None,
-    reported: State | None = None,
+    desired: State | None = _UNCHANGED,
+    reported: State | None = _UNCHANGED,
     version: int | None = None,
     door: str = "",
     mark: int | None = None,
     again: bool = False,
 ) -> Shadow:
-    """Merge these patches; the row as it is then.
+    """Merge these patches, None for all that there is to go; the row as it is then.
 
     Transactional. Idempotent: a patch that changes nothing leaves the version alone and is taken whatever ``version`` it
     names, so a repeated message is no conflict. Otherwise ``version``, if given, must be the present one, else
@@ -94,8 +107,8 @@ def update(
     """
     row, renewed = _lock(device)
     before = row.desired, row.reported
-    row.desired = merged(row.desired, desired or {})
-    row.reported = _reported(row, reported or {}, mark)
+    row.desired = merged(row.desired, desired := _patch(desired, row.desired))
+    row.reported = _reported(row, _patch(reported, row.reported), mark)
     if row.reported != before[1]:
         row.reported_at = timezone.now()
     if _switched_by_hand(row, before[1]):
@@ -103,10 +116,12 @@ def update(
     changed = (row.desired, row.reported) != before
     if changed and version not in (None, row.version):
         raise VersionConflict(row.version)
-    _expect_size(row)
+    is_ours = not door and desired.keys() <= {NAME, POWER}
+    _expect_size("desired", row.desired, before[0], LARGEST_STATE - (0 if is_ours else LEFT_FREE))
+    _expect_size("reported", row.reported, before[1], LARGEST_STATE)
     moved = _enter(row, door)
     if changed or moved or renewed or again or mark is not None:
-        _save(row, changed)
+        _save(row, changed, at_once=again or row.desired != before[0])
     if before[1].get(POWER) != row.reported.get(POWER):
         wished = POWER in row.desired and row.desired[POWER] == row.reported.get(POWER)
         endpoint_changed.send(sender=Device, device_ids=[device.pk], what="power", wished=wished)
@@ -192,14 +207,8 @@ def _text(text: str) -> str:
 
 
 def _lock(device: Device) -> tuple[Shadow, bool]:
-    """The row under lock, made first if missing (two first words at once must meet); whether it was a former owner's."""
-    now = timezone.now()
-    rows = Shadow.objects.select_for_update(no_key=True)
-    row = rows.filter(device=device).first()
-    if row is None:
-        fresh = Shadow(device=device, ownership=device.ownership, changed_at=now)
-        Shadow.objects.bulk_create([fresh], ignore_conflicts=True)
-        row = rows.get(device=device)
+    """The row under lock; whether it was a former owner's."""
+    row = hold(device)
     # As it is now, not as the caller has read it: a unit that speaks while it changes hands must not bring back the old.
     ownership = Device.objects.values_list("ownership", flat=True).get(pk=device.pk)
     renewed = row.ownership != ownership
@@ -222,6 +231,11 @@ def _begun_anew(row: Shadow, ownership: uuid.UUID | None) -> Shadow:
 def _switched_by_hand(row: Shadow, before: State) -> bool:
     """It was as wished, and now reports another power state."""
     return row.desired.get(POWER) == before.get(POWER) != row.reported.get(POWER) and POWER in row.desired
+
+
+def _patch(said: State | None, state: State) -> State:
+    """What a section's patch means: null in its place removes every key of it, as at AWS IoT."""
+    return dict.fromkeys(state) if said is None else said
 
 
 def _reported(row: Shadow, patch: State, mark: int | None) -> State:
@@ -250,11 +264,14 @@ def _latest(known: Any) -> int:
     return max((_latest(inner) for inner in known.values()), default=-1) if isinstance(known, dict) else known
 
 
-def _expect_size(row: Shadow) -> None:
-    for name, state in (("desired", row.desired), ("reported", row.reported)):
-        size = len(json.dumps(state, ensure_ascii=False).encode())
-        if size > LARGEST_STATE:
-            raise ShadowRefused(f"{name} would have {size} bytes; at most {LARGEST_STATE} are kept.")
+def _expect_size(name: str, state: State, before: State, most: int) -> None:
+    """What does not grow is taken: a unit may make smaller what others have filled."""
+    if (size := _size(state)) > most and size > _size(before):
+        raise ShadowRefused(f"{name} would have {size} bytes; at most {most} are kept.")
+
+
+def _size(state: State) -> int:
+    return len(json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _enter(row: Shadow, door: str) -> bool:
@@ -265,10 +282,14 @@ def _enter(row: Shadow, door: str) -> bool:
     return True
 
 
-def _save(row: Shadow, changed: bool) -> None:
+def _save(row: Shadow, changed: bool, *, at_once: bool) -> None:
+    """A new wish does not wait until a failure of the old one is forgotten."""
     if changed:
         row.version, row.changed_at = row.version + 1, timezone.now()
-    row.due_at = (row.due_at or timezone.now()) if _to_tell(row) else None
+    if not _to_tell(row):
+        row.due_at = None
+    elif at_once or row.due_at is None:
+        row.due_at, row.attempts = timezone.now(), 0
     row.save()
     if row.due_at:
         talkback.ring(row.door)

@@ -63,13 +63,13 @@ def settle(entry: Claimed, told: dict[str, Any] | None = None) -> bool:
 
 
 def postpone(entry: Claimed, reason: str) -> bool:
-    """It was not taken; tried again later, at most an hour, jittered. ``reason`` is shown to staff: no secrets."""
+    """It was not taken; tried again later, at most an hour, jittered, or at once if it moved. ``reason`` is shown to staff: no secrets."""
     pause = min(FIRST_PAUSE * 2 ** min(entry.shadow.attempts, 12), LONGEST_PAUSE) * random.uniform(0.75, 1.25)  # noqa: S311
     log.warning("talk back to %s: %s; again in %.0f s", entry.serial, reason[:200], pause)
     later = Now() + Value(timedelta(seconds=pause))
     return _close(
         entry,
-        due_at=later,
+        due_at=Case(When(version=entry.shadow.version, then=later), default=Now()),
         attempts=Case(When(attempts__lt=100, then=F("attempts") + 1), default=100),
         error=reason[:200],
     )

@@ -197,6 +197,7 @@ def test_a_reset_frees_the_machine_and_its_repetition_does_not_free_it_again(
     firmware: Firmware, machine: Device, bob: Any, crema: Any
 ) -> None:
     said = {"type": "factory_reset", "id": "reset-1", "epoch": 1}
+    firmware.get()
     assert firmware.post(EVENTS, said).status_code == 201
     machine.refresh_from_db()
     assert machine.owner is None
@@ -207,6 +208,21 @@ def test_a_reset_frees_the_machine_and_its_repetition_does_not_free_it_again(
     firmware.post(EVENTS, {"type": "factory_reset", "id": "late", "happened_at": before})
     machine.refresh_from_db()
     assert machine.owner == bob, "neither the repetition nor the old reset takes it from Bob"
+
+
+def test_a_reset_without_a_time_by_a_machine_that_was_silent_since_the_claim_is_its_former_owners(
+    firmware: Firmware, machine: Device, bob: Any
+) -> None:
+    """Alice reset it offline and sold it; Bob claimed it before he switched it on."""
+    firmware.get()
+    claimed_by_bob(machine, bob)
+    assert firmware.post(EVENTS, {"type": "factory_reset", "id": "alices", "epoch": 1}).json()["status"] == "recorded"
+    machine.refresh_from_db()
+    assert (machine.owner, machine.reset_epoch) == (bob, 1)
+    Device.objects.update(last_seen_at=datetime.now(UTC))
+    firmware.post(EVENTS, {"type": "factory_reset", "id": "bobs", "epoch": 2})
+    machine.refresh_from_db()
+    assert machine.owner is None
 
 
 def claimed_by_bob(machine: Device, bob: Any) -> None:

@@ -61,7 +61,7 @@ def test_a_reset_and_a_report_at_once_leave_no_trace_of_alice(machine: Device, a
     for number in range(ROUNDS):
         shadow.update(machine, desired={"name": "Alice's kitchen"}, reported={"wifi": "alice"}, door=Door.MQTT)
         fresh = Device.objects.select_related("device_model").get()
-        reset = events.Happening("factory_reset", f"reset-{number}", epoch=number + 1)
+        reset = events.Happening("factory_reset", f"reset-{number}", timezone.now(), epoch=number + 1)
         jobs = [lambda happening=reset, unit=fresh: events.tell(unit, happening, timezone.now())]
         at_once([*jobs, report(fresh, number, Door.MQTT), report(fresh, number + 1000, Door.HTTPS)])
         row = shadow.read(Device.objects.get())

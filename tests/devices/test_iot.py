@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -13,6 +14,7 @@ from botocore.config import Config
 from botocore.stub import Stubber
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.db.models import F
 from django.test import Client
 
 from devices import documents, iot, iot_provisioning, registry, shadow, tasks
@@ -59,6 +61,25 @@ def test_the_workshops_plain_level_is_recorded_by_its_version(machine: Device) -
     again = deliver(message(17, beans=0, battery=97)).json()
     assert again["results"][0]["status"] == "already known"
     assert again["version"] == 1
+
+
+def test_a_plain_level_is_as_old_as_aws_says(machine: Device) -> None:
+    """It may have waited there. A time that cannot be is none."""
+    deliver(message(1, beans=5))
+    assert Reading.objects.get().measured_at == datetime.fromtimestamp(1795255200, UTC)
+    for version, odd in enumerate([0, 10**18, "now", None, True], 2):
+        deliver(message(version, beans=5) | {"timestamp": odd})
+    assert Reading.objects.filter(measured_at=F("heard_at")).count() == 5
+    machine.refresh_from_db()
+    assert machine.clock_doubted_at is None
+
+
+def test_null_in_place_of_reported_removes_all_of_it_but_what_was_said_later(machine: Device) -> None:
+    deliver(message(5, powerState="ON", wifi={"dbm": -60}))
+    deliver(message(8, battery=97))
+    deliver(message(7) | {"state": {"reported": None}})
+    deliver(message(6, powerState="OFF"))
+    assert shadow.read(machine).reported == {"battery": 97}
 
 
 def test_messages_in_any_order_end_in_the_same_state(machine: Device) -> None:

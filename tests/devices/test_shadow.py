@@ -13,7 +13,7 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices import registry, shadow, talkback
+from devices import documents, registry, shadow, talkback
 from devices.models import Device, Door, Shadow
 from devices.signals import endpoint_changed
 
@@ -132,6 +132,32 @@ def test_a_machine_that_says_much_can_still_be_named_and_switched(machine: Devic
     assert shadow.desire(named, {"powerState": "OFF"}).desired == {"name": "Kitchen", "powerState": "OFF"}
 
 
+def test_a_machine_that_wishes_much_can_still_be_named_and_switched(machine: Device) -> None:
+    """Its own wishes leave room for a name of 128 of the widest letters; what it then takes back is taken."""
+    most = shadow.LARGEST_STATE - shadow.LEFT_FREE - len('{"text":"","more":1}')
+    with pytest.raises(shadow.ShadowRefused, match="7168"):
+        shadow.update(machine, desired={"text": "x" * (most + 1), "more": 1}, door=Door.MQTT)
+    shadow.update(machine, desired={"text": "x" * most, "more": 1}, door=Door.MQTT)
+    named = registry.rename(machine, "\U00020000" * 128)
+    shadow.desire(named, {"powerState": "OFF"})
+    with pytest.raises(shadow.ShadowRefused, match="7168"):
+        shadow.update(named, desired={"name": "y" * 1000}, door=Door.MQTT)
+    row = shadow.update(named, desired={"more": None}, reported={"powerState": "OFF"}, door=Door.MQTT)
+    assert row.desired.keys() == {"text", "name", "powerState"}
+
+
+@pytest.mark.parametrize("section", ["desired", "reported"])
+def test_null_in_place_of_a_section_removes_all_of_it(machine: Device, section: str) -> None:
+    shadow.update(machine, desired={"light": "dim"}, reported={"powerState": "ON", "wifi": {"dbm": -60}})
+    said = documents.parse({"state": {section: None}})
+    heard = documents.hear(machine, said, timezone.now(), Door.MQTT)
+    assert documents.accepted(said, heard, timezone.now())["state"] == {section: None}
+    row = shadow.read(machine)
+    assert {"desired": row.desired, "reported": row.reported}[section] == {}
+    assert (row.desired, row.reported) != ({}, {})
+    assert documents.hear(machine, said, timezone.now(), Door.MQTT).row.version == row.version
+
+
 def test_true_is_not_one() -> None:
     assert shadow.difference({"a": True}, {"a": 1}) == {"a": True}
 
@@ -195,6 +221,28 @@ def test_a_failure_waits_and_a_lost_lease_runs_out(machine: Device) -> None:
     [heir] = talkback.claim(Door.MQTT)
     assert not talkback.settle(crashed), "who overran the lease touches nothing"
     assert talkback.settle(heir)
+
+
+def test_a_new_wish_does_not_wait_for_the_failure_of_the_old_one(machine: Device) -> None:
+    def failed_often() -> talkback.Claimed:
+        Shadow.objects.update(due_at=timezone.now(), attempts=9)
+        [entry] = talkback.claim(Door.MQTT)
+        return entry
+
+    shadow.update(machine, desired={"powerState": "OFF"}, door=Door.MQTT)
+    talkback.postpone(failed_often(), "the broker did not take it")
+    shadow.desire(machine, {"powerState": "OFF"})
+    shadow.update(machine, reported={"temperature": 90}, door=Door.MQTT)
+    assert talkback.claim(Door.MQTT) == [], "nothing new is wished"
+    shadow.desire(machine, {"powerState": "ON"})
+    assert Shadow.objects.get().attempts == 0
+    [entry] = talkback.claim(Door.MQTT)
+    talkback.settle(entry)
+    under_way = failed_often()
+    shadow.desire(machine, {"powerState": "OFF"})
+    talkback.postpone(under_way, "the broker did not take it")
+    [again] = talkback.claim(Door.MQTT)
+    assert again.shadow.desired == {"powerState": "OFF"}
 
 
 def test_a_machine_behind_https_is_not_told_it_asks(machine: Device) -> None:

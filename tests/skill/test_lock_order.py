@@ -80,7 +80,8 @@ def hear(machine: Any) -> Any:
 
 def reset(machine: Any) -> Any:
     first = Measurement("beans", 7, Decimal(40), None)
-    return events.tell(machine, events.Happening("factory_reset", "r-1", reading=first, epoch=1), timezone.now())
+    happening = events.Happening("factory_reset", "r-1", timezone.now(), reading=first, epoch=1)
+    return events.tell(machine, happening, timezone.now())
 
 
 @pytest.mark.parametrize("work", [hear, reset])
@@ -126,6 +127,27 @@ def test_a_machine_that_speaks_while_it_is_renamed(linked: Any, machine: Any, mo
     ((thread, found),) = speaking
     thread.join()
     assert not isinstance(found[0], Exception)
+
+
+def test_the_first_words_of_a_machine_while_it_is_renamed(linked: Any, machine: Any, monkeypatch: Any) -> None:
+    """Nothing of its shadow is there yet that could be locked."""
+    take, renaming = documents._take_readings, []
+
+    def meanwhile(*said: Any) -> Any:
+        results = take(*said)
+        renaming.append(aside(lambda: registry.rename(machine, "Kitchen espresso")))
+        wait_for_a_lock()
+        return results
+
+    type(machine).objects.update(last_seen_at=timezone.now())
+    machine.refresh_from_db()
+    monkeypatch.setattr(documents, "_take_readings", meanwhile)
+    hear(machine)
+    ((thread, found),) = renaming
+    thread.join()
+    assert not isinstance(found[0], Exception)
+    row = shadow.read(machine)
+    assert (row.desired, row.reported) == ({"name": "Kitchen espresso"}, {shadow.POWER: "ON"})
 
 
 def test_the_victim_of_a_deadlock_settles_all_the_same(crossed: list[Endpoint]) -> None:
