@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from portal import keys, leftovers, wheel
+from portal.environment import Environment
 
 NEEDED_BYTES = 500 * 1024 * 1024
+SANDBOX_ACCOUNT = ":000000000000:"  # topics of it are the sandbox's, all others Amazon's
 DEMO_SERIAL = "CRM20-DEMO1"
 PORTS = {"PORTAL_PORT": 8000, "SANDBOX_PORT": 8100, "MACHINE_PORT": 8101}
-OURS = ["broker", "sandbox", "machine", "static", "secrets.*", "postgresql.*", "run.lock"]
+OURS = ["broker", "sandbox", "machine", "static", "accounts.json", "secrets.*", "postgresql.*", "run.lock"]
 
 
 class CannotRun(Exception):
@@ -91,8 +93,9 @@ def _existing(path: Path) -> Path:
 
 
 def environment(data_dir: Path, ports: dict[str, int]) -> dict[str, str]:
-    """What the processes get: the portal's own settings, and for the sandbox and the machine what they must know of it."""
-    made = keys.generated(data_dir)
+    """What the processes get: the portal's own settings as they are, and under other names what sandbox and machine must know of them,
+    because the portal may have them from files. What is wrong with one the portal says itself; empty is the sandbox's default."""
+    made, given = keys.generated(data_dir), Environment()
     address = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     return os.environ | {
         leftovers.MARK: str(data_dir),
@@ -110,19 +113,16 @@ def environment(data_dir: Path, ports: dict[str, int]) -> dict[str, str]:
         "SLOT_ID": "beans",
         "LINK_CLIENT_ID": made["LINK_CLIENT_ID"],
         "LINK_CLIENT_SECRET": made["LINK_CLIENT_SECRET"],
-        "LWA_CLIENT_ID": os.environ.get("ALEXA_CLIENT_ID") or made["ALEXA_CLIENT_ID"],
-        "LWA_CLIENT_SECRET": os.environ.get("ALEXA_CLIENT_SECRET") or made["ALEXA_CLIENT_SECRET"],
-        "HOTEL_REFRESH_TOKEN": os.environ.get("ASP_REFRESH_TOKEN") or made["ASP_REFRESH_TOKEN"],
-        "COURIER_SECRET": os.environ.get("COURIER_SECRET") or made["COURIER_SECRET"],
         "DEVICE_KEY": made["DEVICE_KEY"],
-        "SNS_TOPIC_ARN": _first(
-            os.environ.get("SNS_TOPIC_ARNS", ""), "arn:aws:sns:us-east-1:000000000000:dash-sandbox"
-        ),
+        "PORTAL_PUBLIC_URL": given.text("PUBLIC_URL", ""),
+        "SANDBOX_VENDOR_ID": given.text("ALEXA_VENDOR_ID", ""),
+        "SANDBOX_SKILL_ID": given.text("ALEXA_SKILL_ID", ""),
+        "SANDBOX_COURIER_SECRET": given.text("COURIER_SECRET", made["COURIER_SECRET"]),
+        "LWA_CLIENT_ID": given.text("ALEXA_CLIENT_ID", made["ALEXA_CLIENT_ID"]),
+        "LWA_CLIENT_SECRET": given.text("ALEXA_CLIENT_SECRET", made["ALEXA_CLIENT_SECRET"]),
+        "HOTEL_REFRESH_TOKEN": given.text("ASP_REFRESH_TOKEN", made["ASP_REFRESH_TOKEN"]),
+        "SNS_TOPIC_ARN": next((arn for arn in given.words("SNS_TOPIC_ARNS") if SANDBOX_ACCOUNT in arn), ""),
     }
-
-
-def _first(several: str, default: str) -> str:
-    return next(iter(several.replace(",", " ").split()), default)
 
 
 def delete(data_dir: Path) -> bool:

@@ -48,9 +48,8 @@ PUBLIC_URL = _env.address(
     ("https", "http"),
     why="the https address of the portal as customers and Amazon see it.",
 ).rstrip("/")
-ALLOWED_HOSTS = _env.words(
-    "ALLOWED_HOSTS", "localhost 127.0.0.1 [::1] testserver" if EMBEDDED else urlsplit(PUBLIC_URL).hostname or ""
-)
+_host = urlsplit(PUBLIC_URL).hostname or ""
+ALLOWED_HOSTS = _env.words("ALLOWED_HOSTS", f"localhost 127.0.0.1 [::1] testserver {_host}" if EMBEDDED else _host)
 SECRET_KEY = _env.text(
     "SECRET_KEY", _generated.get("SECRET_KEY"), why="50 or more random characters that sign sessions."
 )
@@ -64,9 +63,7 @@ TOKEN_KEYS = (
     .split()
 )
 TRUSTED_PROXY = _env.flag("TRUSTED_PROXY")
-DEFAULT_FROM_EMAIL = _env.text(
-    "DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{urlsplit(PUBLIC_URL).hostname or 'localhost'}>"
-)
+DEFAULT_FROM_EMAIL = _env.text("DEFAULT_FROM_EMAIL", f"{SITE_NAME} <no-reply@{_host or 'localhost'}>")
 SUPPORT_EMAIL = _env.text("SUPPORT_EMAIL", "support@localhost" if EMBEDDED else DEFAULT_FROM_EMAIL)
 EMAIL_URL = _env.address(
     "EMAIL_URL",
@@ -190,8 +187,8 @@ ASP_EVENTS_URL = _env.address(
     "ASP_EVENTS_URL", _sandbox or "https://api.amazonalexa.com", _outward
 )  # events: one address everywhere
 ASP_PROFILE_URL = _env.address("ASP_PROFILE_URL", f"{_sandbox or 'https://api.amazon.com'}/user/profile", _outward)
-ASP_CLIENT_ID = _env.text("ASP_CLIENT_ID", _generated.get("ALEXA_CLIENT_ID", ""))
-ASP_CLIENT_SECRET = _env.text("ASP_CLIENT_SECRET", _generated.get("ALEXA_CLIENT_SECRET", ""))
+ASP_CLIENT_ID = _env.text("ASP_CLIENT_ID", ALEXA_CLIENT_ID if EMBEDDED else "")
+ASP_CLIENT_SECRET = _env.text("ASP_CLIENT_SECRET", ALEXA_CLIENT_SECRET if EMBEDDED else "")
 ASP_REFRESH_TOKEN = _env.text("ASP_REFRESH_TOKEN", _generated.get("ASP_REFRESH_TOKEN", ""))
 
 # --- Alarms: who hears of them -----------------------------------------------------------------------------------------------------
@@ -223,8 +220,8 @@ IOT_SECRETS = _env.words(
 )  # what the AWS IoT rule sends in X-Iot-Secret, two during rotation; empty: door closed
 AWS_IOT_REGIONS = _env.words("AWS_IOT_REGIONS")  # whose destinations may be confirmed; the first is where things live
 AWS_IOT_ACCOUNT = _env.text("AWS_IOT_ACCOUNT", "")  # if set, destinations of this account only
-AWS_IOT_DATA_ENDPOINT = _env.text(
-    "AWS_IOT_DATA_ENDPOINT", ""
+AWS_IOT_DATA_ENDPOINT = _env.address(
+    "AWS_IOT_DATA_ENDPOINT", "", _outward
 )  # https://…-ats.iot.<region>.amazonaws.com; empty: boto3's own
 
 # --- The embedded demonstration ----------------------------------------------------------------------------------------------

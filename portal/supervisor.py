@@ -7,6 +7,7 @@ With PGHOST, CELERY_BROKER_URL and Amazon's addresses and credentials in the env
 
 import contextlib
 import http.client
+import json
 import multiprocessing
 import os
 import shlex
@@ -166,7 +167,7 @@ def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
     manager = Manager(Printer(sys.stdout))
     for name, command in commands(ports).items():
         manager.add_process(name, f"exec {command}", env=environment, cwd=str(ROOT))
-    threading.Thread(target=_banner, args=(ports,), daemon=True).start()
+    threading.Thread(target=_banner, args=(ports, _passwords(environment)), daemon=True).start()
     with contextlib.suppress(KeyError):  # honcho's, told to stop before all of its processes had begun
         manager.loop()  # takes over SIGINT and SIGTERM
     if manager.returncode in (130, 143):
@@ -180,10 +181,15 @@ def _serve(environment: dict[str, str], ports: dict[str, int]) -> int:
     return int(manager.returncode or 1)
 
 
-def _banner(ports: dict[str, int]) -> None:
+def _passwords(environment: dict[str, str]) -> list[str]:
+    """Of the customer and of staff, where `prepare` found that they still have those that everybody knows."""
+    known = json.loads(Path(environment["DATA_DIR"], "accounts.json").read_text())
+    return [known.get(f"{name}@example.com", "see above, or an earlier run") for name in ("alice", "staff")]
+
+
+def _banner(ports: dict[str, int], passwords: list[str]) -> None:
     portal, sandbox = ports["PORTAL_PORT"], ports["SANDBOX_PORT"]
-    public = os.environ.get("PUBLIC_URL", "").startswith("https://")  # then seed_demo made other passwords
-    customer, staff = ("see above, or an earlier run",) * 2 if public else ("coffee-please", "support-please")
+    customer, staff = passwords
     if not (_answers(portal, "/health/ready") and _answers(sandbox, "/")):
         _say(f"The pages did not answer within {READY_SECONDS} seconds; see the lines above.")
         return

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from . import actions, alexa_app, devices, enablement, gateway, linking, lwa, properties, sns, view, weather
 from .amazon import Amazon
-from .settings import VENDOR, Settings
+from .settings import Settings
 from .signing import identity_in
 from .state import State
 
@@ -62,7 +62,7 @@ def _routes(app: web.Application, amazon: Amazon) -> None:
     for method in ("POST", "GET", "DELETE"):
         add(method, "/v1/users/~current/skills/{skill}/enablement", _knowing(amazon, enablement.enablement))
     add("GET", f"/{amazon.identity.file_name}", _certificate)
-    add("GET", f"/api/skill/link/{VENDOR}", _return_address)
+    add("GET", urlsplit(amazon.settings.redirect_uri).path, _return_address)
     add("POST", "/actions/{name}", _knowing(amazon, actions.answer))
     add("GET", "/state.json", _knowing(amazon, view.state_json))
     add("GET", "/changes", _knowing(amazon, view.changes))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 LAMBDA_FILE = Path(__file__).resolve().parents[2] / "skill" / "lambda_function.py"
 AWS_REGIONS = {"NA": "us-east-1", "EU": "eu-west-1", "FE": "us-west-2"}
-VENDOR = "SANDBOXVENDOR"
 
 
 class SettingsError(Exception):
@@ -36,6 +35,8 @@ class Settings:
     device_url: str
     model_id: str
     slot_id: str
+    public_url: str
+    vendor_id: str
     link_scope: str = "alexa"
     skill_id: str = "amzn1.ask.skill.sandbox"
     region: str = "NA"
@@ -48,12 +49,12 @@ class Settings:
     @property
     def redirect_uri(self) -> str:
         """Where the portal sends the browser after consent: like Amazon's, it ends in the vendor ID."""
-        return f"{self.sandbox_url}/api/skill/link/{VENDOR}"
+        return f"{self.sandbox_url}/api/skill/link/{self.vendor_id}"
 
     @property
     def return_address(self) -> str:
-        """Where the customer goes back to who began to link at the portal."""
-        return f"{self.portal_url}/alexa/return/"
+        """Where the customer goes back to who began to link at the portal: its address as customers see it."""
+        return f"{self.public_url}/alexa/return/"
 
     @property
     def sns_region(self) -> str:
@@ -66,15 +67,17 @@ REQUIRED = {
     "PORTAL_URL": "portal_url",
     "LINK_CLIENT_ID": "link_client_id",
     "LINK_CLIENT_SECRET": "link_client_secret",
-    "COURIER_SECRET": "courier_secret",
+    "SANDBOX_COURIER_SECRET": "courier_secret",
     "LWA_CLIENT_ID": "lwa_client_id",
     "LWA_CLIENT_SECRET": "lwa_client_secret",
 }
 OPTIONAL = {
     "SANDBOX_PORT": ("port", "8100"),
     "SANDBOX_URL": ("sandbox_url", ""),
+    "PORTAL_PUBLIC_URL": ("public_url", ""),
+    "SANDBOX_VENDOR_ID": ("vendor_id", "SANDBOXVENDOR"),
     "LINK_SCOPE": ("link_scope", "alexa"),
-    "ALEXA_SKILL_ID": ("skill_id", "amzn1.ask.skill.sandbox"),
+    "SANDBOX_SKILL_ID": ("skill_id", "amzn1.ask.skill.sandbox"),
     "SKILL_REGION": ("region", "NA"),
     "LWA_TOKEN_SECONDS": ("lwa_token_seconds", "3600"),
     "SNS_TOPIC_ARN": ("topic_arn", "arn:aws:sns:us-east-1:000000000000:dash-sandbox"),
@@ -97,11 +100,12 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     values: dict[str, str] = {key: environ[name] for name, key in REQUIRED.items()}
     values |= {key: environ.get(name) or default for name, (key, default) in OPTIONAL.items()}
     values["sandbox_url"] = values["sandbox_url"] or f"http://127.0.0.1:{values['port']}"
+    values["public_url"] = values["public_url"] or values["portal_url"]
     return _settings(values)
 
 
 def _settings(values: dict[str, str]) -> Settings:
-    for key in ("portal_url", "sandbox_url", "device_url"):
+    for key in ("portal_url", "public_url", "sandbox_url", "device_url"):
         values[key] = _address(key.upper(), values[key])
     if values["region"] not in AWS_REGIONS:
         raise SettingsError(f"SKILL_REGION must be NA, EU or FE, not {values['region']}.")

@@ -87,8 +87,17 @@ def test_embedded_needs_nothing_and_amazon_can_be_put_in_its_place(start: Start,
     assert settings["LWA_TOKEN_URL"] == "https://api.amazon.com/auth/o2/token"
     assert settings["EVENT_GATEWAYS"]["NA"] == "http://127.0.0.1:8100/v3/events"
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert (settings["ASP_CLIENT_ID"], settings["ASP_CLIENT_SECRET"]) == (
+        settings["ALEXA_CLIENT_ID"],
+        settings["ALEXA_CLIENT_SECRET"],
+    )
     again = start({"EMBEDDED": "1", "DATA_DIR": str(tmp_path)})
     assert again["SECRET_KEY"] == settings["SECRET_KEY"]
+
+
+def test_behind_a_tunnel_both_addresses_are_answered(start: Start, tmp_path: Path) -> None:
+    settings = start({"EMBEDDED": "1", "DATA_DIR": str(tmp_path)}, PUBLIC_URL="https://trial.example.net")
+    assert {"trial.example.net", "127.0.0.1"} <= set(settings["ALLOWED_HOSTS"])
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -187,6 +196,7 @@ def test_no_secret_is_sent_in_the_clear(start: Start, value: str) -> None:
     names = [
         "LWA_TOKEN_URL", "ALEXA_APP_URL", "LWA_AUTHORIZE_URL", "ALEXA_API_URL", "EVENT_GATEWAY_NA", "EVENT_GATEWAY_EU",
         "EVENT_GATEWAY_FE", "ASP_API_URL", "ASP_EVENTS_URL", "ASP_PROFILE_URL", "ALARM_WEBHOOK_URL",
+        "AWS_IOT_DATA_ENDPOINT",
     ]  # fmt: skip
     sentences = start.refused(**dict.fromkeys(names, value))
     assert sentences == [f"{name} is not an address of the form https://host." for name in names]

@@ -236,8 +236,9 @@ class World:
     async def link(self, account: str = "household") -> str:
         """Through the portal's consent and back; returns the notice."""
         url = (await self.act("link", account=account))["url"]
+        back = urlsplit(question(url)["redirect_uri"]).path
         query = {"code": "portal-code", "state": question(url)["state"]}
-        answer = await self.client.get("/api/skill/link/SANDBOXVENDOR", params=query, allow_redirects=False)
+        answer = await self.client.get(back, params=query, allow_redirects=False)
         assert answer.status == 303
         return (await self.state())["notice"]["words"]
 
@@ -287,7 +288,7 @@ def settings(folder: Path, portal_url: str = "http://127.0.0.1:9", **more: objec
             "SANDBOX_URL": "http://127.0.0.1:8100",
             "LINK_CLIENT_ID": "alexa",
             "LINK_CLIENT_SECRET": "link-secret-of-a-test",
-            "COURIER_SECRET": "courier-secret-of-a-test",
+            "SANDBOX_COURIER_SECRET": "courier-secret-of-a-test",
             "LWA_CLIENT_ID": "lwa-client",
             "LWA_CLIENT_SECRET": "lwa-secret-of-a-test",
             "DEVICE_SERIAL": "CREMA-1",

@@ -47,6 +47,14 @@ def test_linking_redeems_the_code_then_grants_then_discovers(tmp_path):
     run(scene, tmp_path)
 
 
+def test_with_a_vendor_id_of_one_s_own(tmp_path):
+    async def scene(world):
+        assert await world.link() == "Linked. Alexa found 1 device."
+        assert world.portal.token_requests[0]["redirect_uri"] == "http://127.0.0.1:8100/api/skill/link/M2TRIAL"
+
+    run(scene, tmp_path, vendor_id="M2TRIAL")
+
+
 def test_the_challenge_is_that_of_the_verifier(tmp_path):
     async def scene(world):
         asked = question((await world.act("link"))["url"])

@@ -24,7 +24,7 @@ NEEDED = {
     "PORTAL_URL": "http://127.0.0.1:9",
     "LINK_CLIENT_ID": "alexa",
     "LINK_CLIENT_SECRET": "a",
-    "COURIER_SECRET": "b",
+    "SANDBOX_COURIER_SECRET": "b",
     "LWA_CLIENT_ID": "c",
     "LWA_CLIENT_SECRET": "d",
 }

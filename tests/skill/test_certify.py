@@ -106,6 +106,12 @@ def test_each_fault_fails_its_own_check(
     assert title in failed(results), said
 
 
+def test_the_known_password_is_not_tried_where_it_was_replaced(certify: Any, monkeypatch: Any) -> None:
+    monkeypatch.delenv("CERTIFY_PASSWORD")
+    with pytest.raises(CommandError, match=r"alice@example.com has a password of its own: give it in CERTIFY_PASSWORD"):
+        call_command("certify")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -1,5 +1,6 @@
 """The demonstration's people, coffee machine, OAuth client and topic. Idempotent; only on embedded defaults."""
 
+import json
 import os
 import secrets
 from typing import Any
@@ -13,11 +14,14 @@ from devices import catalogue, registry
 from devices.models import Device, DeviceModel
 from notifications.models import Topic
 from portal.models import User
+from portal.preparations import SANDBOX_ACCOUNT
 from skill import enablement
 from skill.models import Application
 
 PICTURE = settings.BASE_DIR / "portal" / "static" / "portal" / "crema-20.png"
 DEMO_CODE = "BREW7777"
+PASSWORDS = {"alice@example.com": "coffee-please", "staff@example.com": "support-please"}
+DASH = "arn:aws:sns:us-east-1:000000000000:dash-sandbox"
 PROPERTIES = "arn:aws:sns:us-east-1:000000000000:properties-sandbox"
 
 
@@ -28,19 +32,19 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.EMBEDDED:
             raise CommandError("seed_demo makes accounts with known passwords; it runs with EMBEDDED=1 only.")
-        alice = self._user("alice@example.com", "coffee-please", name="Alice")
-        self._user("staff@example.com", "support-please", name="Sam from support", is_staff=True, is_superuser=True)
+        alice = self._user("alice@example.com", name="Alice")
+        staff = self._user("staff@example.com", name="Sam from support", is_staff=True, is_superuser=True)
         _machine(_model(), alice)
         _alexa_client()
-        for arn in settings.SNS_TOPIC_ARNS:
-            Topic.objects.get_or_create(arn=arn, defaults={"subscription": Topic.Subscription.CONFIRMED})
-        Topic.objects.get_or_create(
-            arn=PROPERTIES, defaults={"kind": Topic.Kind.ASP, "subscription": Topic.Subscription.CONFIRMED}
-        )
+        for arn in (DASH, *settings.SNS_TOPIC_ARNS):
+            _topic(arn)
+        _topic(PROPERTIES, kind=Topic.Kind.ASP)
+        _note_passwords(alice, staff)
         if options["verbosity"]:
             self.stdout.write("The demonstration is there: alice@example.com, staff@example.com, one coffee machine.")
 
-    def _user(self, email: str, known: str, **extra: Any) -> User:
+    def _user(self, email: str, **extra: Any) -> User:
+        known = PASSWORDS[email]
         user = User.objects.filter(email=email).first() or User.objects.create_user(email, known, **extra)
         EmailAddress.objects.get_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
         if settings.PUBLIC_URL.startswith("https://") and user.check_password(known):
@@ -53,6 +57,18 @@ class Command(BaseCommand):
         user.set_password(password)
         user.save(update_fields=["password"])
         self.stdout.write(f"{user.email} has the password {password} (said only once) at {settings.PUBLIC_URL}")
+
+
+def _note_passwords(*users: User) -> None:
+    """For the banner of `make run`: the known password of each account that still has it."""
+    held = {user.email: PASSWORDS[user.email] for user in users if user.check_password(PASSWORDS[user.email])}
+    (settings.DATA_DIR / "accounts.json").write_text(json.dumps(held))
+
+
+def _topic(arn: str, **extra: Any) -> None:
+    """Subscribed, if it is the sandbox's; Amazon will still ask whether one of hers is to be."""
+    asked = Topic.Subscription.CONFIRMED if SANDBOX_ACCOUNT in arn else Topic.Subscription.PENDING
+    Topic.objects.get_or_create(arn=arn, defaults={"subscription": asked} | extra)
 
 
 def _model() -> DeviceModel:

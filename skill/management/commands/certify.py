@@ -73,6 +73,8 @@ def _prepared(options: dict[str, Any]) -> tuple[Alexa, Any]:
     user = get_user_model().objects.filter(email__iexact=email).first()
     if user is None:
         raise CommandError(f"There is no customer {email}.")
+    if password == DEMONSTRATION[1] and not user.check_password(password):
+        raise CommandError(f"{email} has a password of its own: give it in CERTIFY_PASSWORD.")
     client = _client(options["client_id"])
     who = Who(
         url=(options["url"] or settings.PUBLIC_URL).rstrip("/"),
