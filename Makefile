@@ -43,8 +43,9 @@ check: $(VENV)/tested ## Style, types, the law of the rooms, migrations, deploym
 	$(BIN)/python -m portal.embedded run $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m tests.production manage.py check --deploy --fail-level WARNING
 
-bench: $(VENV)/tested ## Speeds and memory beside a floor measured in the same run (needs nginx)
-	@for bench in delivery readings sns import skill; do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
+BENCH ?= delivery readings sns import skill
+bench: $(VENV)/tested ## Speeds and memory beside a floor measured in the same run (needs nginx; BENCH=one of them)
+	@for bench in $(BENCH); do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
 
 faults: $(VENV)/tested ## Real processes killed on purpose: workers, the web, the bridge
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults $(ARGS)

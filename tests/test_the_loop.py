@@ -1,5 +1,6 @@
 """The main job through every real process: link, brew, report, reorder, see the order. Nothing is faked; the sandbox plays Amazon."""
 
+import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -88,7 +89,7 @@ def machine_is_discovered(house: House) -> None:
 
 
 def each_reading_reaches_the_gateway_within_two_seconds(house: House) -> None:
-    """The quickest of three, because this machine may be busy; each comes, and says what the machine said."""
+    """Two of three at least, because this machine may be busy; each comes, and says what the machine said."""
     until(house.reports, 30, "the first report")
     taken = []
     for _ in range(3):
@@ -97,7 +98,7 @@ def each_reading_reaches_the_gateway_within_two_seconds(house: House) -> None:
         until(lambda before=before: len(house.reports()) > before, 30, "the report of a brew")
         taken.append(time.monotonic() - began)
         assert level(house.reports()[-1]) == told
-    assert min(taken) < 2, taken
+    assert statistics.median(taken) < 2, taken
 
 
 def alexa_switches_it_off_and_on(house: House) -> None:

@@ -8,6 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from django.core.management import get_commands, load_command_class
+
 from portal import supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,16 @@ def test_every_file_and_command_it_names_is_there() -> None:
         assert (ROOT / path).exists(), path
     for target in re.findall(r"`make (\w+)", README):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+def test_what_it_says_of_a_command_the_command_knows() -> None:
+    """Each `manage.py name --option …` that it tells."""
+    told = re.findall(r"manage\.py (\w+)([^`\n#]*)", README)
+    assert len(told) > 20
+    for name, rest in told:
+        parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+        unknown = set(re.findall(r"--[a-z-]+", rest)) - set(parser._option_string_actions)
+        assert not unknown, (name, unknown)
 
 
 def test_the_pictures_are_small() -> None:

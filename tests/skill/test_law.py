@@ -12,7 +12,8 @@ PURE = [
     ROOT / "skill" / "lambda_function.py",
     ROOT / "skill" / "duty.py",
 ]
-FORMATS = [ROOT / "notifications" / f"{name}.py" for name in ("sns", "drs", "regions", "strict_json")]
+FORMATS = [ROOT / "notifications" / f"{name}.py" for name in ("sns", "drs", "asp", "regions", "strict_json")]
+FOLDS = [ROOT / "notifications" / f"{name}.py" for name in ("folds", "timeline", "wanted")]
 
 
 def imported(path: Path) -> set[str]:
@@ -37,3 +38,9 @@ def test_amazons_formats_know_cryptography_besides(path: Path) -> None:
     strange = {name for name in imported(path) if name.split(".")[0] not in sys.stdlib_module_names}
     siblings = ("cryptography.", "notifications.regions", "notifications.strict_json")
     assert all(name.startswith(siblings) for name in strange), strange
+
+
+@pytest.mark.parametrize("path", FOLDS, ids=lambda path: path.stem)
+def test_what_follows_from_them_knows_them_only(path: Path) -> None:
+    strange = {name for name in imported(path) if name.split(".")[0] not in sys.stdlib_module_names}
+    assert all(name.startswith(("notifications.drs.", "notifications.folds.")) for name in strange), strange
