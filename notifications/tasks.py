@@ -49,12 +49,14 @@ def find_devices() -> int:
 def check_drift() -> int:
     """Compare topics at AWS with what should be there; how many differ. Only where we manage them.
 
-    Each daily, and hourly while it differs. When is decided by the row: beat forgets at every start when it last knocked.
+    Each daily, and hourly while it differs, or its subscription is waited for or was ended. When is decided by the row: beat forgets
+    at every start when it last knocked.
     """
     if not settings.SNS_MANAGED:
         return 0
     old = Q(drift_checked_at=None) | Q(drift_checked_at__lt=Now() - DAILY)
-    differing = ~Q(drift=[]) & Q(drift_checked_at__lt=Now() - HOURLY)
+    ended = Q(subscription__in=[Topic.Subscription.PENDING, Topic.Subscription.UNSUBSCRIBED])
+    differing = (~Q(drift=[]) | ended) & Q(drift_checked_at__lt=Now() - HOURLY)
     return sum(bool(_checked(topic)) for topic in Topic.objects.filter(old | differing))
 
 
@@ -62,9 +64,17 @@ def _checked(topic: Topic) -> list[str]:
     try:
         return provision.check(topic)
     except (BotoCoreError, ClientError, ValueError) as problem:  # the last: an answer or an address that we cannot read
-        words = [f"AWS could not be asked: {type(problem).__name__}"]
+        words = [] if _is_another_s(topic, problem) else [f"AWS could not be asked: {type(problem).__name__}"]
         Topic.objects.filter(pk=topic.pk).update(drift=words, drift_checked_at=Now())
         return words
+
+
+def _is_another_s(topic: Topic, problem: Exception) -> bool:
+    """AWS refuses, and may: whose topic it is, sets it up."""
+    try:
+        return isinstance(problem, ClientError) and provision.of_another_account(topic)
+    except (BotoCoreError, ClientError):
+        return False
 
 
 @shared_task(name="notifications.tidy", ignore_result=True)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 PUBLISHERS: Final = {
@@ -83,7 +83,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """One topic as it stands. None: there is no such thing. `subscription` is the one to our address."""
+    """One topic as it stands. None: there is no such thing. `subscription` is the one to our address, `others` what else
+    brings it the same messages; `told` is which of our passwords SNS was told, as far as we know.
+    """
 
     policy: Mapping[str, Any] | None = None
     signature_version: str = ""
@@ -91,6 +93,14 @@ class Found:
     subscription: Mapping[str, Any] = field(default_factory=dict)
     queue_policy: Mapping[str, Any] | None = None
     queue_kept_days: int = 0
+    queue_waiting: int = 0
+    others: tuple[str, ...] = ()
+    told: Literal["the first", "an older one", "none"] = "the first"
+
+    @property
+    def confirmed(self) -> bool:
+        """AWS shows our subscription, and that it was confirmed."""
+        return self.subscription_arn.startswith("arn:")
 
 
 @dataclass(frozen=True)
@@ -201,23 +211,42 @@ def _of_queue(wanted: Wanted, found: Found) -> list[Difference]:
         )
     if not any(_same(statement, wanted.queue_statement()) for statement in _statements(found.queue_policy)):
         differing.append(Difference("queue policy", "SNS may not send to the dead-letter queue."))
+    if found.queue_waiting:
+        words = f"{found.queue_waiting} message(s) wait in the dead-letter queue: manage.py sns_redrive"
+        differing.append(Difference("", words))
     return differing
 
 
 def _of_ours(wanted: Wanted, found: Found) -> list[Difference]:
     if not found.subscription_arn:
         return [Difference("subscribe", "Our address is not subscribed.")]
-    if not found.subscription_arn.startswith("arn:"):
+    if not found.confirmed:
         return [Difference("subscribe", "Our subscription waits for its confirmation.")]
-    return [
+    attributes = [
         Difference(name, f"The subscription's {name} is not as it should be.")
         for name, value in wanted.attributes().items()
         if found.subscription.get(name) != value
-    ] + (
-        [Difference("", "The subscription has a filter: messages are left out.")]
-        if found.subscription.get("FilterPolicy")
-        else []
-    )
+    ]
+    return [*attributes, *_of_password(found), *_for_a_person(found)]
+
+
+def _of_password(found: Found) -> list[Difference]:
+    """What SNS was told stands in the subscription for ever: another password is another subscription."""
+    if found.told == "the first":
+        return []
+    if found.told == "an older one":
+        return [Difference("subscribe", "SNS was told an older password than the first of SNS_BASIC_AUTH.")]
+    words = "As far as we know, SNS was told no password of SNS_BASIC_AUTH: its messages are refused."
+    return [Difference("subscribe", words)]
+
+
+def _for_a_person(found: Found) -> list[Difference]:
+    words = [f"{arn} brings our address the same messages: end it in AWS." for arn in found.others]
+    if found.subscription.get("FilterPolicy"):
+        words.append("The subscription has a filter: messages are left out.")
+    if str(found.subscription.get("ConfirmationWasAuthenticated")).lower() == "false":
+        words.append("Whoever has a message can end the subscription: it was not confirmed by this portal.")
+    return [Difference("", one) for one in words]
 
 
 def same_address(endpoint: str, other: str) -> bool:

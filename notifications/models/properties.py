@@ -26,6 +26,7 @@ class PropertyEvent(models.Model):
     endpoint_id = models.CharField("endpoint ID", max_length=512, blank=True)
     automation_id = models.CharField("automation ID", max_length=512, blank=True)
     failed = models.BooleanField(default=False)
+    aside = models.BooleanField("set aside", default=False, help_text="A person has seen that it failed.")
     parsed = models.JSONField()
 
     class Meta:

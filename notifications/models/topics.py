@@ -36,6 +36,9 @@ class Topic(models.Model):
     )
     subscription_arn = models.CharField("subscription ARN", max_length=512, blank=True, editable=False)
     subscription_at = models.DateTimeField("subscription changed", null=True, editable=False)
+    told = models.CharField(
+        max_length=128, blank=True, editable=False, help_text="A hash of the user and password that SNS was told."
+    )
     drift = models.JSONField(default=list, editable=False, help_text="In what AWS differs from what should be there.")
     drift_checked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,6 +1,7 @@
 """Topics at AWS, played by moto: set up for exactly the right publisher, twice the same, and never wider than before."""
 
 import json
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -12,8 +13,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from notifications import provision, tasks, wanted
-from notifications.models import Topic
-from tests.notifications.signing_amazon import ARN
+from notifications.models import Message, Topic
+from tests.notifications.signing_amazon import ARN, Amazon
 
 pytestmark = pytest.mark.django_db
 DASH, PROPERTIES = "arn:aws:iam::476877469412:root", "arn:aws:iam::006860194444:role/AlexaEventConsumerSnsIamRole"
@@ -84,7 +85,8 @@ def test_everything_is_set_up_for_exactly_the_right_publisher(kind: str, publish
     }
     assert found["RawMessageDelivery"] == "false"
     row = Topic.objects.get()
-    assert (row.kind, row.subscription, row.signature_version) == (kind, Topic.Subscription.PENDING, "2")
+    assert (row.kind, row.subscription, row.signature_version) == (kind, Topic.Subscription.CONFIRMED, "2")
+    assert (row.subscription_arn, row.drift) == (subscription["SubscriptionArn"], [])
 
 
 def test_a_topic_is_set_up_as_what_it_is_entered(aws: Any) -> None:
@@ -164,6 +166,7 @@ def test_an_answer_that_cannot_be_read_is_drift(aws: Any, settings: Any, monkeyp
 
     settings.SNS_MANAGED = True
     setup("--apply")
+    Topic.objects.update(drift_checked_at=None)
     whole = SNSResponse.get_topic_attributes
 
     def odd(self: Any) -> Any:
@@ -271,6 +274,7 @@ def test_a_subscription_that_waits_is_asked_for_again() -> None:
 
 def test_beat_compares_only_where_we_manage(aws: Any, settings: Any) -> None:
     setup("--apply")
+    Topic.objects.update(drift_checked_at=None)
     assert tasks.check_drift() == 0
     assert Topic.objects.get().drift_checked_at is None
     settings.SNS_MANAGED = True
@@ -289,6 +293,196 @@ def test_aws_out_of_reach_is_drift_and_no_crash(settings: Any, topic: Topic, mon
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
     assert tasks.check_drift() == 1
     assert Topic.objects.get().drift == ["AWS could not be asked: EndpointConnectionError"]
+
+
+def test_another_account_s_topic_that_cannot_be_read_is_not_ours_to_set_right(
+    aws: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.sns.exceptions import SNSException
+    from moto.sns.responses import SNSResponse
+
+    def refuse(self: Any) -> Any:
+        raise SNSException("AuthorizationError", "not authorized to perform: SNS:GetTopicAttributes")
+
+    monkeypatch.setattr(SNSResponse, "get_topic_attributes", refuse)
+    settings.SNS_MANAGED = True
+    Topic.objects.create(arn=ARN.replace("123456789012", "111111111111"), drift=["It was read once."])
+    assert (tasks.check_drift(), Topic.objects.get().drift) == (0, [])
+    Topic.objects.update(arn=ARN, drift_checked_at=None)
+    assert tasks.check_drift() == 1
+    assert Topic.objects.get().drift[0].startswith("AWS could not be asked")
+
+
+# What SNS was told
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Subscriptions that wait for their confirmation, listed as AWS lists them; and it masks passwords."""
+    from moto.sns.responses import SNSResponse
+
+    whole, waiting = SNSResponse.list_subscriptions_by_topic, set[str]()
+
+    def listed(self: Any) -> Any:
+        answer = whole(self)
+        answer.result["Subscriptions"] = [
+            {
+                "SubscriptionArn": "PendingConfirmation" if one.arn in waiting else one.arn,
+                "Endpoint": re.sub(r"//(.*):.*@", r"//\1:****@", one.endpoint),
+                "Protocol": one.protocol,
+            }
+            for one in answer.result["Subscriptions"]
+        ]
+        return answer
+
+    monkeypatch.setattr(SNSResponse, "list_subscriptions_by_topic", listed)
+    return waiting
+
+
+def told(aws: Any) -> list[str]:
+    """The addresses that SNS knows, in the order in which it was told them."""
+    from moto.sns.models import sns_backends
+
+    return [one.endpoint for one in sns_backends["123456789012"]["us-east-1"].subscriptions.values()]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ([], ["sns:beans"], "no password of SNS_BASIC_AUTH: its messages are refused"),
+        (["sns:old"], ["sns:beans", "sns:old"], "an older password"),
+        (["sns:old"], ["sns:beans"], "no password of SNS_BASIC_AUTH: its messages are refused"),
+        (["sns:beans", "sns:old"], [], ""),
+        (["sns:beans", "sns:old"], ["sns:beans"], ""),
+    ],
+)
+def test_another_password_is_drift_and_another_subscription(
+    before: list[str], after: list[str], words: str, aws: Any, settings: Any, waiting: set[str]
+) -> None:
+    settings.SNS_BASIC_AUTH = before
+    setup("--apply")
+    first = Topic.objects.get().subscription_arn
+    settings.SNS_BASIC_AUTH = after
+    drift = provision.check(Topic.objects.get())
+    assert (bool(drift), words in "".join(drift)) == (bool(words), True)
+    if not words:
+        assert "nothing set right" in setup("--apply")
+        return
+    with pytest.raises(CommandError, match="left to a person"):
+        setup("--apply")
+    assert told(aws)[1:] == ["https://sns:beans@crema.example/sns/"]
+    row = Topic.objects.get()
+    assert (row.subscription, row.subscription_arn != first) == ("confirmed", True)
+    assert "beans" not in row.told
+    assert row.drift == [f"{first} brings our address the same messages: end it in AWS."]
+    aws.unsubscribe(SubscriptionArn=first)
+    assert "nothing set right" in setup("--apply")
+
+
+def test_an_older_subscription_s_confirmation_is_not_taken_for_the_new_one_s(
+    aws: Any, settings: Any, waiting: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.sns.models import SNSBackend
+
+    settings.SNS_BASIC_AUTH = ["sns:old"]
+    setup("--apply")
+    settings.SNS_BASIC_AUTH = ["sns:beans", "sns:old"]
+    whole = SNSBackend.subscribe
+
+    def subscribe(self: Any, *arguments: Any) -> Any:
+        made = whole(self, *arguments)
+        waiting.add(made.arn)
+        return made
+
+    monkeypatch.setattr(SNSBackend, "subscribe", subscribe)
+    setup("--apply")
+    row = Topic.objects.get()
+    assert (row.subscription, row.drift, [row.subscription_arn]) == ("pending", [], [*waiting])
+    Topic.objects.update(subscription_at=timezone.now() - timedelta(hours=1))
+    assert provision.check(row) == ["Our subscription waits for its confirmation."]
+    assert Topic.objects.get().subscription == "pending"
+    waiting.clear()
+    [words] = provision.check(row)
+    assert "brings our address the same messages" in words
+    assert Topic.objects.get().subscription == "confirmed"
+
+
+@pytest.mark.parametrize("what", ["--apply", "--check"])
+@pytest.mark.parametrize("state", ["none", "unsubscribed", "pending"])
+def test_a_row_that_is_wrong_follows_what_aws_shows(what: str, state: str, aws: Any) -> None:
+    setup("--apply")
+    before = Topic.objects.get()
+    long_ago = timezone.now() - timedelta(days=1)
+    Topic.objects.update(subscription=state, subscription_arn="", subscription_at=long_ago)
+    setup(what)
+    row = Topic.objects.get()
+    assert (row.subscription, row.subscription_arn) == ("confirmed", before.subscription_arn)
+    assert row.subscription_at > long_ago
+
+
+def test_a_portal_with_a_new_database_takes_what_its_old_subscription_brings(
+    aws: Any, door: Any, amazon: Amazon, settings: Any
+) -> None:
+    setup("--apply")
+    Topic.objects.all().delete()
+    assert door(amazon.message()).status_code == 403
+    setup("--apply")
+    assert door(amazon.message()).status_code == 200
+    assert Topic.objects.get().subscription == "confirmed"
+    settings.SNS_BASIC_AUTH = ["sns:beans"]
+    Message.objects.all().delete()
+    Topic.objects.all().delete()
+    with pytest.raises(CommandError, match="left to a person"):
+        setup("--apply")
+    assert told(aws)[1:] == ["https://sns:beans@crema.example/sns/"], "nobody knows what the old one was told"
+
+
+def test_the_end_of_one_of_two_subscriptions_is_not_the_end(aws: Any, settings: Any) -> None:
+    setup("--apply")
+    settings.SNS_MANAGED = True
+    Topic.objects.update(
+        subscription="unsubscribed", subscription_at=timezone.now(), drift_checked_at=timezone.now() - tasks.HOURLY
+    )
+    assert tasks.check_drift() == 0
+    assert Topic.objects.get().subscription == "confirmed"
+
+
+def test_what_lies_in_the_dead_letter_queue_is_told(aws: Any) -> None:
+    setup("--apply")
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="dash-orders-dead-letters")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
+    with pytest.raises(CommandError, match="left to a person"):
+        setup("--check")
+    assert Topic.objects.get().drift == ["1 message(s) wait in the dead-letter queue: manage.py sns_redrive"]
+    sqs.purge_queue(QueueUrl=url)
+    setup("--check")
+    assert Topic.objects.get().drift == []
+
+
+@pytest.mark.parametrize(
+    ("signed", "lowest"), [((), "1"), (("2", "2"), "2"), (("1", "2"), "1"), (("1", *("2",) * 10), "2")]
+)
+def test_a_topic_that_signs_with_version_2_takes_no_other_once_none_is_on_its_way(
+    signed: tuple[str, ...], lowest: str, aws: Any, door: Any, amazon: Amazon
+) -> None:
+    Topic.objects.create(arn=ARN, signature_version="1")
+    setup("--apply")
+    for version in signed:
+        assert door(amazon.message(SignatureVersion=version)).status_code == 200
+    setup("--check")
+    assert Topic.objects.get().signature_version == lowest
+
+
+def test_a_subscription_that_a_link_can_end_is_for_a_person(aws: Any) -> None:
+    from moto.sns.models import sns_backends
+
+    setup("--apply")
+    [one] = sns_backends["123456789012"]["us-east-1"].subscriptions.values()
+    one.attributes["ConfirmationWasAuthenticated"] = "false"
+    with pytest.raises(CommandError, match="1 thing"):
+        setup("--apply")
+    assert "was not confirmed by this portal" in Topic.objects.get().drift[0]
 
 
 def test_the_tries_fit_into_the_hour_that_sns_gives() -> None:

@@ -49,7 +49,7 @@ class Command(BaseCommand):
             return self._say(arn, "would set right", [d.words for d in differences(wanted, provision.look(wanted))])
         done = list(provision.set_right(wanted))
         self._say(arn, "set right", [difference.words for difference in done if difference.code])
-        return self._say(arn, "left to a person", [difference.words for difference in done if not difference.code])
+        return self._say(arn, "left to a person", provision.check(_entered(arn)))
 
     def _say(self, arn: str, what: str, words: list[str]) -> int:
         for line in words:
