@@ -22,9 +22,7 @@ from devices.signals import endpoint_changed
 log = logging.getLogger(__name__)
 
 LARGEST_STATE = 8 * 1024  # bytes of JSON of desired, and as many of reported: what a unit says crowds out no wish
-LEFT_FREE = (
-    1024  # bytes of desired that are kept for a name and a power state: no unit fills them with wishes of its own
-)
+LEFT_FREE = 1024  # bytes of desired, for a name and a power state: no unit fills them with wishes of its own
 DEEPEST_STATE = 8
 LARGEST_NUMBER = 2**63 - 1  # a clock in microseconds fits
 POWER = "powerState"  # "ON" or "OFF", Alexa's own words

@@ -1,14 +1,15 @@
 """The device API: report readings, ask about oneself. Only translation; what happens is in inventory.py."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -43,15 +44,28 @@ class DeviceAPIView(APIView):
         return problems.handle
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with deadline(ANSWER_SECONDS):
+        with contextlib.ExitStack() as self.watched:
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Too large is said before anything is read or asked of the database."""
+        """Too large is said before anything is read or asked of the database. A body comes as slowly as the unit's radio sends it,
+        and only from who may: the database has its time before it, and again after it."""
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdecimal() and int(length[:20]) > LARGEST_BODY:
             raise BodyTooLarge
-        super().initial(request, *args, **kwargs)
+        with deadline(ANSWER_SECONDS):
+            super().initial(request, *args, **kwargs)
+        if length.isdecimal():
+            _read_whole(request._request)
+        self.watched.enter_context(deadline(ANSWER_SECONDS))
+
+
+def _read_whole(request: HttpRequest) -> None:
+    """Django keeps it, and what parses it finds it there. Raises ParseError if it ends early."""
+    try:
+        request.body  # noqa: B018
+    except UnreadablePostError as error:
+        raise ParseError("The body ended early.") from error
 
 
 class ReadingsView(DeviceAPIView):

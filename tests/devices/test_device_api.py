@@ -2,8 +2,10 @@
 
 import base64
 import json
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from django.test import Client
 from devices import registry, throttles, views
 from devices.models import Device, Inventory, Reading
 
-READINGS, ME = "/api/v1/readings", "/api/v1/me"
+READINGS, ME, SHADOW = "/api/v1/readings", "/api/v1/me", "/api/v1/shadow"
 
 
 def basic(serial: str, key: str) -> dict[str, str]:
@@ -217,6 +219,47 @@ def test_when_the_database_is_away_the_machine_is_asked_to_send_again(firmware: 
     answer = firmware.post({"slot": "beans", "sequence": 1, "value": 5})
     assert "secret" not in str(problem(answer, 503))
     assert answer["Retry-After"] == "10"
+
+
+class Dribble(BytesIO):
+    """A body by a radio that is far away; or that ends before it is said to."""
+
+    pause, breaks = 0.0, False
+
+    def read(self, size: int | None = -1) -> bytes:
+        time.sleep(self.pause)
+        if self.breaks:
+            raise OSError("the line is broken")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("path", [READINGS, SHADOW])
+def test_a_body_may_come_slowly(firmware: Firmware, monkeypatch: Any, path: str) -> None:
+    """What is limited is the time that the database may take; else the same upload would be cut again and again."""
+    monkeypatch.setattr(views, "ANSWER_SECONDS", 0.5)
+    body = {"slot": "beans", "sequence": 1, "value": 5}
+    raw = json.dumps(body if path == READINGS else {"state": {"reported": {"readings": [body]}}}).encode()
+    said = Dribble(raw)
+    said.pause = 0.8
+    answer = firmware.client.generic(
+        "POST" if path == READINGS else "PATCH",
+        path,
+        raw,
+        "application/json",
+        headers=firmware.headers,
+        **{"wsgi.input": said},
+    )
+    assert answer.status_code in (200, 201), answer.content
+    assert Inventory.objects.get().value == 5
+
+
+def test_a_body_that_ends_early_is_refused_in_words(firmware: Firmware) -> None:
+    said = Dribble(b'{"slot": ')
+    said.breaks = True
+    answer = firmware.client.post(
+        READINGS, b"x" * 50, content_type="application/json", headers=firmware.headers, **{"wsgi.input": said}
+    )
+    assert "early" in problem(answer, 400)["detail"]
 
 
 def test_our_own_fault_is_a_problem_without_details(firmware: Firmware, monkeypatch: Any, caplog: Any) -> None:
