@@ -51,6 +51,10 @@ class BrokerUnknown(ValueError):
     """An address of a broker that cannot be used."""
 
 
+class SubscriptionRefused(Exception):
+    """The broker lets us in, and not hear: without a change there, nothing would ever come."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Where the broker is and how to behave there. ``group`` empty: no shared subscription. ``slice``: (which, of how many)."""
@@ -86,6 +90,7 @@ class Bridge:
         self._inbox: queue.Queue[tuple[int, MQTTMessage]] = queue.Queue()
         self._connection = 0  # messages of an earlier connection are the broker's to send again
         self._look_at = self._report_at = 0.0
+        self._refused = ""
         self._client = self._made_client()
 
     def start(self) -> None:
@@ -101,8 +106,12 @@ class Bridge:
         self._client.loop_start()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop."""
+        """Work until told to stop. Raises SubscriptionRefused."""
         while not stop.is_set():
+            if self._refused:
+                raise SubscriptionRefused(
+                    f"The broker refuses {self._refused}. Allow {self.options.client_id} to subscribe."
+                )
             if not self.step(LOOK_EVERY, stop):
                 close_old_connections()
             self._report()
@@ -141,11 +150,8 @@ class Bridge:
             **manner,
         )
         client.reconnect_delay_set(1, 30)
-        client.on_connect, client.on_disconnect, client.on_message = (
-            self._on_connect,
-            self._on_disconnect,
-            self._on_message,
-        )
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
         return client
 
     # --- in paho's thread ---------------------------------------------------------------------------------------------
@@ -158,7 +164,17 @@ class Bridge:
         client.subscribe([(topic, 1) for topic in self.options.topics])
         kept = "goes on" if flags.session_present else "is new"
         log.info("connected as %s, the session %s: %s", self.options.client_id, kept, ", ".join(self.options.topics))
-        self.connected.set()
+
+    def _on_subscribe(self, _: Client, __: Any, ___: int, codes: list[ReasonCode], ____: Any) -> None:
+        """We are connected when everything was granted."""
+        refused = [
+            f"{topic} ({code})" for topic, code in zip(self.options.topics, codes, strict=False) if code.is_failure
+        ]
+        for topic in refused:
+            log.error("the broker refuses us a subscription: %s", topic)
+        self._refused = ", ".join(refused)
+        if not refused:
+            self.connected.set()
 
     def _on_disconnect(self, _: Client, __: Any, ___: DisconnectFlags, code: ReasonCode, ____: Any) -> None:
         self.connected.clear()

@@ -328,6 +328,42 @@ def test_an_address_that_is_none_is_said_so() -> None:
         call_command("mqtt_bridge", url="")
 
 
+HALF_THE_TOPICS = {
+    "defaultACLAccess": {
+        "subscribe": False,
+        "publishClientSend": True,
+        "publishClientReceive": True,
+        "unsubscribe": True,
+    },
+    "roles": [
+        {
+            "rolename": "half",
+            "acls": [{"acltype": "subscribeLiteral", "topic": "$aws/things/+/shadow/update", "allow": True}],
+        }
+    ],
+    "groups": [{"groupname": "strangers", "roles": [{"rolename": "half"}], "clients": []}],
+    "anonymousGroup": "strangers",
+}
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_broker_that_refuses_a_subscription_ends_the_command(
+    tmp_path: Path, machine: Device, protocol: str, caplog: Any
+) -> None:
+    """Else it would seem to work, and hear nothing."""
+    if not (plugin := next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"), None)):
+        pytest.skip("mosquitto's plugin for who may what is not installed")
+    (tmp_path / "who.json").write_text(json.dumps(HALF_THE_TOPICS))
+    rules = f"allow_anonymous true\nplugin {plugin}\nplugin_opt_config_file {tmp_path}/who.json"
+    broker = Broker(tmp_path / "broker", rules).start()
+    try:
+        with pytest.raises(CommandError, match=r"refuses \$aws/things/\+/shadow/get \("):
+            call_command("mqtt_bridge", url=broker.url, client_id="bridge", protocol=protocol)
+    finally:
+        broker.stop()
+    assert [record.levelname for record in caplog.records if "refuses us" in record.message] == ["ERROR"]
+
+
 def test_a_broker_that_is_not_there_is_waited_for(machine: Device) -> None:
     bridge = Bridge(Options(f"mqtt://127.0.0.1:{free_port()}"))
     bridge.start()

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from paho.mqtt.client import MQTTProtocolVersion
 
-from devices.mqtt import Bridge, BrokerUnknown, Options
+from devices.mqtt import Bridge, BrokerUnknown, Options, SubscriptionRefused
 
 
 class Command(BaseCommand):
@@ -52,8 +52,12 @@ class Command(BaseCommand):
         except (BrokerUnknown, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write("The bridge is up; interrupt it with Ctrl-C.")
-        bridge.run(stop)
-        bridge.stop()
+        try:
+            bridge.run(stop)
+        except SubscriptionRefused as error:
+            raise CommandError(str(error)) from error
+        finally:
+            bridge.stop()
 
 
 def _options(given: dict[str, Any]) -> Options:
