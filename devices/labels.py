@@ -27,6 +27,7 @@ TOP = (PAGE[1] - GRID[1] * LABEL[1]) / 2
 QR = 28  # mm, with its quiet zone
 QUIET = 4  # modules around a QR code (ISO/IEC 18004)
 SHORT_SERIAL, SERIAL_LINE = 18, 24  # characters that fit in a line of large and of small print
+SHORT_CODE, CODE_LINE = 14, 20  # of a claim code with its hyphens: three groups of large print, four of small
 PER_SHEET = GRID[0] * GRID[1]
 
 
@@ -96,13 +97,13 @@ def _at(place: int, label: Label) -> str:
 
 
 def _drawn(label: Label) -> str:
-    """QR code on the left; on the right the same as text, a long serial number in up to three lines."""
+    """QR code on the left; on the right the same as text, a long serial number in up to three lines, a long code in two."""
     texts = [
         _text(8, 2.4, settings.SITE_NAME),
         _text(13, 2.2, "S/N"),
         *_serial(label.serial),
         _text(26, 2.2, "Claim code"),
-        _text(30.5, 3.6, grouped(label.claim_code), strong=True),
+        *_code(grouped(label.claim_code)),
     ]
     return f'<svg x="3" y="4" width="{QR}" height="{QR}" {_modules(label)}</svg>{"".join(texts)}'
 
@@ -112,6 +113,13 @@ def _serial(serial: str) -> list[str]:
         return [_text(17.5, 3, serial, strong=True)]
     parts = [serial[place : place + SERIAL_LINE] for place in range(0, len(serial), SERIAL_LINE)]
     return [_text(16.4 + 2.9 * line, 2.4, part, strong=True) for line, part in enumerate(parts)]
+
+
+def _code(code: str) -> list[str]:
+    if len(code) <= SHORT_CODE:
+        return [_text(30.5, 3.6, code, strong=True)]
+    parts = [code[place : place + CODE_LINE] for place in range(0, len(code), CODE_LINE)]
+    return [_text(29.4 + 2.9 * line, 2.4, part, strong=True) for line, part in enumerate(parts)]
 
 
 def _text(y: float, size: float, text: str, strong: bool = False) -> str:

@@ -8,6 +8,10 @@ from pathlib import Path
 from devices.factory import Secret
 
 
+class KeptInPart(Exception):
+    """The keys are safe, and under the name that the text says."""
+
+
 class SecretsFile:
     """CSV with serial, model, key, claim_code, of mode 600. Nothing is made until there is something to write.
 
@@ -33,11 +37,16 @@ class SecretsFile:
             os.fsync(file.fileno())
 
     def keep(self) -> bool:
-        """Give the file its name; False if nothing was generated."""
+        """Give the file its name; False if nothing was generated. Raises KeptInPart: the units are registered, so their keys stay."""
         if not self.made:
             return False
-        os.link(self.part, self.path)  # unlike a rename, this never replaces a file
-        self.part.unlink()
+        try:
+            os.link(self.part, self.path)  # unlike a rename, this never replaces a file
+            self.part.unlink()
+        except OSError as error:
+            raise KeptInPart(
+                f"The keys are in {self.part}, whole; it could not get its own name: {error.strerror}."
+            ) from error
         return True
 
     def discard(self) -> None:

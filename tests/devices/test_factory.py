@@ -322,6 +322,21 @@ def test_when_nobody_knows_whether_the_commit_happened_the_keys_are_kept(
     assert "a-key" in (tmp_path / "keys.csv.part").read_text()
 
 
+def test_a_disk_without_links_keeps_the_keys_under_their_first_name(
+    crema: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """As a memory stick is: the units are registered by then, so it is said where their keys are."""
+
+    def no_links(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", no_links)
+    with pytest.raises(CommandError, match=r"registered.*keys\.csv\.part, whole.*Operation not permitted"):
+        call_command("import_devices", listed(tmp_path, HEADER + MADE), secrets=tmp_path / "keys.csv")
+    [row] = csv.DictReader((tmp_path / "keys.csv.part").open())
+    assert registry.authenticate(row["serial"], row["key"])
+
+
 def test_the_command_lists_faults_by_line_in_a_file(crema: Any, tmp_path: Path) -> None:
     path = listed(tmp_path, f"{HEADER}{MADE}A1,NO-SUCH,generate,generate,,\nA2,CREMA-20,x,generate,,\n")
     with pytest.raises(CommandError, match=r"2 faults.*units\.csv\.errors\.csv"):

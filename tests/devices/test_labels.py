@@ -80,6 +80,18 @@ def test_the_longest_serial_number_is_whole_and_inside_its_label() -> None:
     assert all(labels.QR + 4 + len(line) * 2.4 * 0.61 < labels.LABEL[0] for line in lines)
 
 
+@pytest.mark.parametrize("length", range(8, 33))
+def test_a_code_of_any_length_is_whole_and_inside_its_label(length: int) -> None:
+    code = "ABCDEFGH23456789ABCDEFGH23456789"[:length]
+    [label] = drawn(next(labels.sheets([Label("CRM20-0101", code)])))
+    heading, *lines = [line for line in label.findall(f"{SVG}text") if float(line.attrib["y"]) >= 26]
+    assert heading.text == "Claim code"
+    assert "".join(line.text or "" for line in lines).replace("-", "") == code
+    for line in lines:
+        assert labels.QR + 4 + len(line.text or "") * float(line.attrib["font-size"]) * 0.61 < labels.LABEL[0]
+        assert float(line.attrib["y"]) < labels.LABEL[1] - 2
+
+
 def test_a_sheet_has_24_labels_and_none_leaves_the_page() -> None:
     pages = list(labels.sheets(Label(f"CRM20-{n:04}", "ABCD2345") for n in range(25)))
     assert [len(drawn(page)) for page in pages] == [24, 1]

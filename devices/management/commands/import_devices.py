@@ -16,7 +16,7 @@ from django.db import DatabaseError
 
 from devices.factory import Imported, ImportRefused, import_units
 from devices.factory_lines import Fault
-from devices.secrets_file import SecretsFile
+from devices.secrets_file import KeptInPart, SecretsFile
 
 STAGES = {"reading": "reading", "checking": "checking", "entering": "entering", "secrets": "writing keys"}
 
@@ -58,7 +58,13 @@ class Command(BaseCommand):
 
     def _say(self, done: Imported, sheet: SecretsFile) -> None:
         self.stdout.write(f"{done.listed} units listed: {done.added} new, {done.listed - done.added} there before.")
-        if sheet.keep():
+        try:
+            kept = sheet.keep()
+        except KeptInPart as trouble:
+            raise CommandError(
+                f"The units are registered. {trouble} Rename it yourself, and keep it safe."
+            ) from trouble
+        if kept:
             text = f"Keys and codes of {done.generated} units are in {sheet.path}; they are nowhere else. Keep it safe."
             self.stdout.write(self.style.WARNING(text))
 
