@@ -140,4 +140,7 @@ def _taken(model: DeviceModel, wanted: set[str]) -> dict[str, str]:
 
 def _in_use(model: DeviceModel, slot_id: str) -> bool:
     """Whoever has readings in a slot has an inventory in it, and of those there are far fewer."""
-    return Inventory.objects.filter(slot__device_model=model, slot__slot_id=slot_id).exists()
+    slots = list(
+        model.slots.filter(slot_id=slot_id)
+    )  # named to the database, or it looks through the whole table for the first
+    return Inventory.objects.filter(slot__in=slots).exists()

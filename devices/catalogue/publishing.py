@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -22,12 +22,14 @@ from devices.catalogue.difference import Change
 from devices.catalogue.lint import Finding
 from devices.catalogue.rows import MODEL_COLUMNS, SLOT_COLUMNS, slot_row
 from devices.models import Device, DeviceModel, Revision, Slot
+from devices.registry import plain_name
 from devices.signals import endpoint_changed, reach_asked
 
 log = logging.getLogger(__name__)
 AT_ONCE = 1000  # devices told in one transaction and one signal
 _SLOT = [*SLOT_COLUMNS, "name", "locale", "names", "replenishment_id"]
 INLINE = 5.0  # seconds for which publish itself tells; the sweep does the rest
+COUNTING = "60s"  # a million units are not counted within a web page's time-out, and staff will wait
 
 
 class PublishRefused(Exception):
@@ -72,8 +74,10 @@ def touched(model: DeviceModel, changes: Sequence[Change]) -> Reach:
     if not any(change.announced for change in changes):
         return Reach(0, 0, 0)
     owned = Device.objects.filter(device_model=model, owner__isnull=False)
-    answers = reach_asked.send(sender=DeviceModel, device_model_id=model.pk)
-    counts = owned.aggregate(devices=Count("pk"), customers=Count("owner", distinct=True))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [COUNTING])
+        answers = reach_asked.send(sender=DeviceModel, device_model_id=model.pk)
+        counts = owned.aggregate(devices=Count("pk"), customers=Count("owner", distinct=True))
     return Reach(**counts, linked=sum(count for _, count in answers))
 
 
@@ -101,7 +105,7 @@ def publish(
 
 
 def tell_waiting(seconds: float = 20) -> int:
-    """Go on with publications of which not everybody has been told, for so long. Returns the number of devices told."""
+    """Go on with publications of which not everybody has been told, for so long. How many units it went through."""
     end, told = time.monotonic() + seconds, 0
     for revision in Revision.objects.filter(told_up_to__isnull=False).order_by("pk"):
         told += _tell_or_leave(revision, end - time.monotonic())
@@ -121,7 +125,8 @@ def _tell_or_leave(revision: Revision, seconds: float) -> int:
 
 def tell(revision: Revision, seconds: float) -> int:
     """Tell the devices of one publication from where it stopped, for at most about ``seconds``. Safe beside itself: who
-    finds the revision locked leaves it alone, and nobody is told twice unless a device changes hands meanwhile.
+    finds the revision locked leaves it alone, and nobody is told twice unless a device changes hands meanwhile. If the
+    model has another name, so have its units that nobody named, owned or not. How many units it went through.
     """
     end, told = time.monotonic() + seconds, 0
     while (now := _tell_some(revision)) and (told := told + now) and time.monotonic() < end:
@@ -135,13 +140,24 @@ def _tell_some(revision: Revision) -> int:
     row = rows.filter(pk=revision.pk, told_up_to__isnull=False).first()
     if row is None:
         return 0
-    devices = Device.objects.filter(device_model_id=row.device_model_id, owner__isnull=False, pk__gt=row.told_up_to)
-    ids = list(devices.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    row.told_up_to = ids[-1] if len(ids) == AT_ONCE else None
+    units = Device.objects.filter(device_model_id=row.device_model_id, pk__gt=row.told_up_to).order_by("pk")
+    if not row.former_name:
+        units = units.filter(owner__isnull=False)
+    owners = dict(units.values_list("pk", "owner")[:AT_ONCE])
+    row.told_up_to = max(owners) if len(owners) == AT_ONCE else None
     row.save(update_fields=["told_up_to"])
-    if ids:
-        endpoint_changed.send(sender=Device, device_ids=ids, what="description", among=row.devices)
-    return len(ids)
+    if row.former_name:
+        _call_anew(list(owners), row)
+    if owned := [pk for pk, owner in owners.items() if owner is not None]:
+        endpoint_changed.send(sender=Device, device_ids=owned, what="description", among=row.devices)
+    return len(owners)
+
+
+def _call_anew(ids: list[int], row: Revision) -> None:
+    """By what the model is called now: a later publication may have gone by already. Locked in the order of ids."""
+    unnamed = Device.objects.filter(pk__in=ids, name=row.former_name).order_by("pk").select_for_update(no_key=True)
+    found = list(unnamed.values_list("pk", flat=True))
+    Device.objects.filter(pk__in=found).update(name=plain_name(row.device_model.name))
 
 
 @transaction.atomic
@@ -152,11 +168,13 @@ def _make_live(draft: Revision, reason: str, by: Any, seen: str | None) -> Publi
     if seen is not None and seen != fingerprint(model, description):
         raise PublishRefused("The draft or what is live has changed since you looked. Look at it again.")
     changes = _expect_publishable(model, description)
+    before = plain_name(model.name)
     _write(model, description)
+    row.former_name = before if before != plain_name(model.name) else ""
     row.state, row.reason, row.published_by, row.published_at = Revision.State.PUBLISHED, reason, by, timezone.now()
     reach = touched(model, changes)
     row.devices, row.changes = reach.devices, [str(change) for change in changes]
-    row.told_up_to = 0 if row.devices else None
+    row.told_up_to = 0 if row.devices or row.former_name else None
     row.save()
     return Published(row, changes, reach)
 

@@ -5,13 +5,17 @@ is kept in partitions and how long in history.py, and why a sequence number is k
 """
 
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 
 from devices.models.products import Slot
 from devices.models.units import Device
 
+# No index begins with the slot and none is needed: a slot with history has an Inventory, which keeps it from being deleted.
+_VOUCHED_FOR: dict[str, Any] = {
+    "on_delete": models.DO_NOTHING, "related_name": "+", "db_index": False, "db_constraint": False
+}  # fmt: skip
 CLOCKS_DIFFER = timedelta(minutes=5)  # measurements.AHEAD: nothing is measured later than this after it was heard
 
 
@@ -22,7 +26,7 @@ class Inventory(models.Model):
     """
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="inventories", db_index=False)
-    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False)
+    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+")
     value = models.DecimalField(max_digits=12, decimal_places=3)
     measured_at = models.DateTimeField(help_text="The device's clock.")
     heard_at = models.DateTimeField(help_text="Our clock.")
@@ -76,7 +80,7 @@ class Reading(models.Model):
     device = models.ForeignKey(
         Device, on_delete=models.CASCADE, related_name="readings", db_index=False, db_constraint=False
     )
-    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
+    slot = models.ForeignKey(Slot, **_VOUCHED_FOR)
     epoch = models.IntegerField(default=0)
     sequence = models.BigIntegerField()
     value = models.DecimalField(max_digits=12, decimal_places=3)
@@ -102,7 +106,7 @@ class HeardSequences(models.Model):
 
     pk = models.CompositePrimaryKey("device", "slot", "epoch", "block")
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False)
-    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
+    slot = models.ForeignKey(Slot, **_VOUCHED_FOR)
     epoch = models.IntegerField()
     block = models.BigIntegerField()
     bits = models.BigIntegerField()
@@ -132,7 +136,7 @@ class DailyUse(models.Model):
     device = models.ForeignKey(
         Device, on_delete=models.CASCADE, related_name="days", db_index=False, db_constraint=False
     )
-    slot = models.ForeignKey(Slot, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
+    slot = models.ForeignKey(Slot, **_VOUCHED_FOR)
     day = models.DateField()
     readings = models.IntegerField()
     minimum = models.DecimalField(max_digits=12, decimal_places=3)

@@ -25,7 +25,8 @@ class Picture(models.Model):
 class Revision(models.Model):
     """One description of a model: the draft that staff work on, or one that was published, with who and why.
 
-    ``told_up_to``: the last device ID that was told of the publication; NULL when all were, or none had to be.
+    ``told_up_to``: the last device ID that was told of the publication; NULL when all were, or none had to be. ``former_name``:
+    what units are called that nobody named, if the publication gives the model another name; they follow it.
     """
 
     class State(models.TextChoices):
@@ -46,6 +47,7 @@ class Revision(models.Model):
     )
     devices = models.PositiveBigIntegerField(default=0, help_text="Owned devices that were to be told.")
     told_up_to = models.BigIntegerField(null=True, blank=True)
+    former_name = models.CharField(max_length=128, blank=True, default="", editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     edited_at = models.DateTimeField(auto_now=True)
     published_at = models.DateTimeField(null=True, blank=True)

@@ -9,13 +9,26 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices import catalogue, registry, tasks
 from devices.catalogue import Description, PublishRefused, Sale, publishing
+from devices.catalogue.difference import difference
 from devices.inventory import Measurement, record_reading
-from devices.models import Device, DeviceModel, Marketplace, Revision, Slot
-from devices.signals import endpoint_changed
+from devices.models import (
+    DailyUse,
+    Device,
+    DeviceModel,
+    HeardSequences,
+    Inventory,
+    Marketplace,
+    Reading,
+    Revision,
+    Slot,
+)
+from devices.signals import endpoint_changed, reach_asked
 from tests.devices.products import BEANS, CREMA, PICTURE, SHOPS, beans
 
 
@@ -137,6 +150,66 @@ def test_a_sweep_goes_on_where_a_publication_stopped(crema: DeviceModel, bob: An
     assert tasks.tell_of_publications() == 3
     assert told == [ids[:2], ids[2:4], ids[4:]]
     assert catalogue.tell_waiting() == 0
+
+
+def names() -> dict[str, str]:
+    return dict(Device.objects.values_list("serial_number", "name"))
+
+
+def test_units_that_nobody_named_are_called_as_the_model_is(
+    crema: DeviceModel, machine: Device, bob: Any, told: Any, monkeypatch: Any
+) -> None:
+    """Alexa shows these by the model's name in the customer's language; a name that an owner gave stays."""
+    monkeypatch.setattr(publishing, "AT_ONCE", 2)
+    ids = fleet(crema, bob, 1)
+    registry.rename(Device.objects.get(pk=ids[0]), "Kitchen")
+    for number in range(5, 10):
+        registry.register(f"CRM20-{number:04}", crema)
+    told.clear()
+    published(crema, replace(now_live(crema), name="Crema 21 (new)"))
+    given = names()
+    assert given.pop("CRM20-0000") == "Kitchen"
+    assert set(given.values()) == {"Crema 21 new"}
+    assert sorted(pk for ids in told for pk in ids) == sorted([machine.pk, *ids])
+
+
+def test_of_two_names_in_a_row_the_last_one_stays(crema: DeviceModel, bob: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(publishing, "AT_ONCE", 1)
+    fleet(crema, bob, 3)
+    for name in ("Crema 21", "Crema 22"):
+        catalogue.publish(drafted(crema, replace(now_live(crema), name=name)), "Because.", seconds=0)
+    catalogue.tell_waiting()
+    assert set(names().values()) == {"Crema 22"}
+    assert not Revision.objects.filter(told_up_to__isnull=False).exists()
+
+
+def test_a_slot_that_nobody_used_goes_without_a_look_into_the_history(crema: DeviceModel) -> None:
+    """Which has no index that begins with a slot, and of a large fleet is large."""
+    published(crema, CREMA)
+    with CaptureQueriesContext(connection) as asked:
+        published(crema, replace(CREMA, slots=()))
+    assert not Slot.objects.exists()
+    said = " ".join(query["sql"] for query in asked.captured_queries)
+    assert all(model._meta.db_table not in said for model in (Reading, HeardSequences, DailyUse))
+    with connection.cursor() as cursor:
+        indexes = connection.introspection.get_constraints(cursor, Inventory._meta.db_table).values()
+    assert ["slot_id"] in [index["columns"] for index in indexes if index["index"]]
+
+
+def test_a_large_fleet_may_take_its_time_to_be_counted(crema: DeviceModel, machine: Device) -> None:
+    def slow(**_: Any) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.2)")
+        return 7
+
+    reach_asked.connect(slow)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '100ms'")
+        named = difference(now_live(crema), replace(now_live(crema), name="Crema 21"))
+        assert catalogue.touched(crema, named).linked == 7
+    finally:
+        reach_asked.disconnect(slow)
 
 
 def test_a_receiver_that_fails_is_asked_again(crema: DeviceModel, machine: Device, told: Any) -> None:
