@@ -5,13 +5,14 @@ listens, and nothing stays red by mistake: what is no longer so is closed.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 import notifications.health
@@ -57,13 +58,15 @@ CONDITIONS = (
 
 def evaluate() -> int:
     """Ask every question, open and close alarms, owe notices; how many are open. Two at once do the work of one: who is second does
-    not even ask, for an answer that waited for its turn would be an old one."""
-    with transaction.atomic():
-        if not _alone():
+    not even ask, for an answer that waited for its turn would be an old one. No alarm is held while questions are asked: a person
+    may take one meanwhile."""
+    with _alone() as alone:
+        if not alone:
             return 0
-        open_ = sum(_settle(condition, _ask(condition)) for condition in CONDITIONS)
-        _close_unknown()
-    return open_
+        answers = [(condition, _ask(condition)) for condition in CONDITIONS]
+        with transaction.atomic():
+            _close_unknown()
+            return sum(_settle(condition, evidence) for condition, evidence in answers)
 
 
 def _ask(condition: Condition) -> list[str]:
@@ -76,10 +79,18 @@ def _ask(condition: Condition) -> list[str]:
         return [f"It could not be asked: {type(problem).__name__}"]
 
 
-def _alone() -> bool:
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether nobody else is in such a block; whoever dies in it leaves it with his connection."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext('portal.alarms'))")
-        return bool(cursor.fetchone()[0])
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext('portal.alarms'))")
+        [alone] = cursor.fetchone()
+    try:
+        yield alone
+    finally:
+        if alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtext('portal.alarms'))")
 
 
 def _settle(condition: Condition, evidence: list[str]) -> bool:
@@ -112,7 +123,8 @@ def _close_unknown() -> None:
 
 def _remind(alarm: Alarm) -> None:
     """At most once an hour, not once somebody has taken it, and not where an earlier notice still waits to be sent."""
-    recent = alarm.notices.filter(created_at__gt=Now() - EVERY).exists()
+    ago = Now() - EVERY  # of either: one that was sent late was read late
+    recent = alarm.notices.filter(Q(created_at__gt=ago) | Q(sent_at__gt=ago)).exists()
     if alarm.acknowledged_at is None and not recent:
         _owe(alarm, AlarmNotice.Event.REMINDED)
 

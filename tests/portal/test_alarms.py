@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
@@ -84,6 +84,9 @@ def test_reminders_come_at_most_once_an_hour_and_end_when_somebody_takes_it(
         tasks.evaluate_alarms()
     assert len(mail.outbox) == 1
     AlarmNotice.objects.update(created_at=hours_ago(1.01))
+    tasks.evaluate_alarms()
+    assert AlarmNotice.objects.count() == 1, "it was sent late, and read just now"
+    AlarmNotice.objects.update(sent_at=hours_ago(1.01))
     for _ in range(3):
         tasks.evaluate_alarms()
     assert [notice.event for notice in AlarmNotice.objects.order_by("pk")] == ["opened", "reminded"]
@@ -101,8 +104,8 @@ def test_the_second_of_two_does_not_even_ask(wrong: list[str], monkeypatch: pyte
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with transaction.atomic():
-            assert alarms._alone()
+        with alarms._alone() as alone:
+            assert alone
             held.set()
             done.wait(30)
         connection.close()
@@ -115,6 +118,32 @@ def test_the_second_of_two_does_not_even_ask(wrong: list[str], monkeypatch: pyte
     finally:
         done.set()
         first.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alarm_is_taken_while_questions_are_asked(
+    wrong: list[str], alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong.append("It smells.")
+    alarms.evaluate()
+    alarm = Alarm.objects.get()
+
+    def take() -> None:
+        try:
+            alarms.acknowledge(alarm, alice, "I buy new milk.")
+        finally:
+            connection.close()
+
+    def slow() -> list[str]:
+        person = threading.Thread(target=take)
+        person.start()
+        person.join()
+        return []
+
+    monkeypatch.setattr(alarms, "CONDITIONS", (*alarms.CONDITIONS, alarms.Condition("tea", "The tea is cold", slow)))
+    assert alarms.evaluate() == 1
+    alarm.refresh_from_db()
+    assert (alarm.note, alarm.count) == ("I buy new milk.", 2)
 
 
 def test_nobody_is_configured_and_nothing_is_owed(wrong: list[str]) -> None:
@@ -326,7 +355,7 @@ def test_silence_is_judged_by_what_was_usual(hours: list[int], silent: bool, top
     for number, ago in enumerate(hours):
         stored(topic, number, received_at=hours_ago(ago))
     assert bool(notifications.health.silent()) == silent
-    Topic.objects.update(subscription="none")
+    Topic.objects.update(subscription="unsubscribed")
     assert notifications.health.silent() == []
 
 
