@@ -59,13 +59,19 @@ def drift() -> list[str]:
 
 
 def silent() -> list[str]:
-    """Subscribed topics that have said nothing for much longer than they used to.
+    """Topics that have said nothing for much longer than they used to, whichever way they are heard.
 
     What is usual: the longest silence between two messages of the 60 days before the last one. So it
     stays open until the topic speaks again, however long that takes.
     """
-    topics = Topic.objects.filter(subscription=Topic.Subscription.CONFIRMED)
+    topics = [topic for topic in Topic.objects.all() if _is_heard(topic)]
     return [f"{topic.arn}: {words}" for topic in topics if (words := _silence(topic))]
+
+
+def _is_heard(topic: Topic) -> bool:
+    """Its subscription was not ended, or it comes by a queue: nobody confirms that to us."""
+    newest = topic.messages.order_by("-received_at").values_list("came_by", flat=True).first()
+    return topic.subscription != Topic.Subscription.UNSUBSCRIBED or newest == Message.Way.SQS
 
 
 def _silence(topic: Topic) -> str:

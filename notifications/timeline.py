@@ -44,7 +44,7 @@ def timeline(said: Iterable[Notification], now: datetime, listed: Collection[str
 
 def _gaps(history: list[Notification]) -> list[Entry]:
     kinds = {one.type for one in history}
-    if PLACED in kinds or CANCELLED in kinds:
+    if PLACED in kinds or SHIPPED not in kinds:
         return []
     return [Entry(NEVER_PLACED, "note")]
 

@@ -60,6 +60,14 @@ def test_it_is_silent_until_it_speaks_again(days: int, dash_topic: Topic) -> Non
     assert (spoke_again.state, health.silent()) == ("waiting", [])
 
 
+@pytest.mark.parametrize("state", ["none", "pending", "unsubscribed"])
+def test_a_topic_that_is_heard_by_a_queue_only_is_noticed_as_well(state: str, dash_topic: Topic) -> None:
+    spoke(dash_topic, minutes(timezone.now() - timedelta(days=1), 60))
+    Message.objects.update(came_by="sqs")
+    Topic.objects.update(subscription=state)
+    assert len(health.silent()) == 1
+
+
 def test_nobody_knows_what_is_usual_after_nine_messages(dash_topic: Topic) -> None:
     spoke(dash_topic, minutes(timezone.now() - timedelta(days=1), 9))
     assert health.silent() == []

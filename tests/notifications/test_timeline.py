@@ -45,6 +45,7 @@ def test_nothing_said_is_no_story() -> None:
 def test_shipped_without_placed_is_a_gap_with_a_name() -> None:
     assert notes(read(SHIPPED)) == [timeline.NEVER_PLACED]
     assert notes(read(SHIPPED), read(PLACED)) == []
+    assert notes(read(SHIPPED), read(CANCELLED, 12)) == [timeline.NEVER_PLACED, timeline.BOTH]
 
 
 def test_cancelled_and_never_placed_was_not_resolved_in_72_hours() -> None:
