@@ -109,7 +109,7 @@ def _role(row: PropertyOperation) -> None:
     if not row.propagate:
         _done(row, "Amazon's answer is final: nothing had to be propagated.")
         return
-    changed = _settle(row, state=State.ASKED, asked_at=Now(), due_at=Now() + EVENT_WAIT, reason="Amazon propagates it.")
+    changed = _settle(row, state=State.ASKED, asked_at=Now(), due_at=Now() + EVENT_WAIT, reason=operations.PROPAGATED)
     if changed:
         operations.close_roles()
 

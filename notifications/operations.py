@@ -22,6 +22,7 @@ ENDPOINT = "amzn1.alexa.endpoint."  # so begins an endpoint ID; any other name i
 NO_UNIT = "It is set up; no unit is planned for it."
 NO_SET_UP = "Planned; it waits for its set-up."
 QUEUED = "It is set up; its turn comes."
+TOLD, PROPAGATED = "Amazon's event says so.", "Amazon propagates it."
 _ARMED = [
     "unit_id", "endpoint_id", "serial_number", "identified", "set_up_at", "served_at", "state", "reason", "due_at", "version",
 ]  # fmt: skip
@@ -96,7 +97,8 @@ def ask_for_role(
 
 
 def hear(events: Iterable[asp.Event]) -> None:
-    """What these events release, close and make due. In a transaction; idempotent."""
+    """What these events release, close and make due; those that do not count any more, too: what followed from them is derived
+    without. In a transaction; idempotent."""
     heard = [event for event in events if event.kind in (asp.SETUP, asp.ACTIVATION, asp.ASSIGNMENT, asp.REVOCATION)]
     if not heard:
         return
@@ -104,14 +106,27 @@ def hear(events: Iterable[asp.Event]) -> None:
     for name in sorted({_canonical(event.endpoint_id) for event in heard if event.kind == asp.SETUP}):
         _arm(_row_of(endpoint_id=name))
     _release({event.unit_id for event in heard if event.kind == asp.ACTIVATION} - {""})
+    for event in heard:
+        if event.kind in (asp.ASSIGNMENT, asp.REVOCATION):
+            _reopen(event)
     close_roles()
 
 
 def _release(units: set[str]) -> None:
-    """Amazon says that these units are ready: what waited for them, or was refused while they were not, is due now."""
-    concerned = PropertyOperation.objects.filter(unit_id__in=units)
+    """What waited for those of these units that are ready, or was refused while they were not, is due now."""
+    ready = PropertyEvent.objects.filter(kind=asp.ACTIVATION, contradicted=False, unit_id__in=units)
+    concerned = PropertyOperation.objects.filter(unit_id__in=set(ready.values_list("unit_id", flat=True)))
     concerned.filter(state=State.QUEUED, due_at__gt=Now()).update(due_at=Now())
     _ask_again(concerned)
+
+
+def _reopen(event: asp.Event) -> None:
+    """What was closed because of it is asked for again, unless something else closes it."""
+    kind = Kind.ASSIGN if event.kind == asp.ASSIGNMENT else Kind.REVOKE
+    closed = PropertyOperation.objects.filter(kind=kind, state=State.DONE, reason=TOLD)
+    closed.filter(role_id=event.role_id, principal_id=event.principal_id).update(
+        state=State.ASKED, reason=PROPAGATED, due_at=Now(), version=F("version") + 1
+    )
 
 
 def close_roles() -> None:
@@ -123,7 +138,7 @@ def close_roles() -> None:
         )
         told = told.filter(parsed__principal_id=row.principal_id, parsed__role_id=row.role_id)
         if told.exists():
-            _close(row, "Amazon's event says so.")
+            _close(row, TOLD)
 
 
 def _close(row: PropertyOperation, reason: str) -> None:

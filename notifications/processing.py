@@ -125,6 +125,7 @@ def _process_asp(messages: list[Message]) -> list[Verdict]:
             read.append((message, asp.parse(message.text)))
         except asp.Unreadable as problem:
             unreadable.append((message, Message.State.QUARANTINED, str(problem)))
+    properties.forget([message for message, _, _ in unreadable])
     contradicted = properties.keep(read)
     return [*unreadable, *((message, *_verdict_asp(event, event.event_id in contradicted)) for message, event in read)]
 

@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.db import connection
-from django.db.models import Count, Max
+from django.db.models import Count, Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
 from notifications import asp, operations
 from notifications.models import Message, PropertyEvent
 
+_UNDERSTOOD = ["kind", "unit_id", "skill_id", "endpoint_id", "automation_id", "failed", "parsed"]
 TWINS = "Another event with the ID {} says otherwise; neither counts."
 # In the order of the locks' own numbers, so that two who want the same ones wait in line.
 _LOCK = """
@@ -22,7 +23,7 @@ FROM (SELECT DISTINCT hashtext(name) AS number FROM unnest(%s::text[]) AS name O
 
 
 def keep(pairs: Sequence[tuple[Message, asp.Event]]) -> set[str]:
-    """Store what each message says, unless it is known, and do what follows from it; twice changes nothing.
+    """Store what each message says, as it is understood now, and do what follows from it; twice changes nothing.
 
     The IDs of those events that contradict each other.
 
@@ -31,13 +32,34 @@ def keep(pairs: Sequence[tuple[Message, asp.Event]]) -> set[str]:
     if not pairs:
         return set()
     names = {event.event_id for _, event in pairs}
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [list(names)])
-    PropertyEvent.objects.bulk_create([_row(message, event) for message, event in pairs], ignore_conflicts=True)
+    before = _locked(names)
+    rows = {(event.event_id, event.digest): _row(message, event) for message, event in reversed(pairs)}
+    PropertyEvent.objects.bulk_create(
+        rows.values(), update_conflicts=True, unique_fields=["event_id", "digest"], update_fields=_UNDERSTOOD
+    )
     _date_by_the_earliest(pairs)
     contradicted = _judge_twins(names)
-    operations.hear([*(event for _, event in pairs), *_all_of(contradicted)])
+    operations.hear([*(event for _, event in pairs), *before])
     return contradicted
+
+
+def forget(messages: Sequence[Message]) -> None:
+    """Messages that are no longer understood say nothing, and what followed from them is derived without. In a transaction."""
+    rows = PropertyEvent.objects.filter(message__in=messages)
+    names = set(rows.values_list("event_id", flat=True)) if messages else set()
+    if names:
+        before = _locked(names)
+        rows.delete()
+        _judge_twins(names)
+        operations.hear(before)
+
+
+def _locked(event_ids: Collection[str]) -> list[asp.Event]:
+    """These IDs are ours until the transaction's end; what was said under them so far, as it was understood."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [list(event_ids)])
+    said = PropertyEvent.objects.filter(event_id__in=event_ids).values_list("parsed", flat=True)
+    return [asp.from_json(parsed) for parsed in said]
 
 
 def _row(message: Message, event: asp.Event) -> PropertyEvent:
@@ -64,18 +86,12 @@ def _date_by_the_earliest(pairs: Sequence[tuple[Message, asp.Event]]) -> None:
             known.filter(happened_at__gt=message.sent_at).update(happened_at=message.sent_at)
 
 
-def _all_of(event_ids: Collection[str]) -> list[asp.Event]:
-    """All that was ever said under these IDs: what followed from an earlier twin follows no more."""
-    if not event_ids:
-        return []
-    said = PropertyEvent.objects.filter(event_id__in=event_ids).values_list("parsed", flat=True)
-    return [asp.from_json(parsed) for parsed in said]
-
-
 def _judge_twins(names: Collection[str]) -> set[str]:
     """Of one ID there is one truth or none; the messages that brought a contradicted one say so."""
     counted = PropertyEvent.objects.filter(event_id__in=names).values("event_id").annotate(twins=Count("pk"))
     contradicted = set(counted.filter(twins__gt=1).values_list("event_id", flat=True))
+    alone = PropertyEvent.objects.filter(event_id__in=set(names) - contradicted, contradicted=True)
+    alone.update(contradicted=False)
     for event_id in contradicted:
         twins = PropertyEvent.objects.filter(event_id=event_id)
         twins.update(contradicted=True)
@@ -84,11 +100,12 @@ def _judge_twins(names: Collection[str]) -> set[str]:
     return contradicted
 
 
-def failing_automations(recent: timedelta = timedelta(hours=24)) -> list[str]:
-    """Automations whose newest run failed within the last day, with what failed."""
+def failing_automations() -> list[str]:
+    """Automations whose newest run failed, with what failed, until one succeeds or a person has set the failure aside."""
     runs = PropertyEvent.objects.filter(kind=asp.AUTOMATION, contradicted=False).exclude(automation_id="")
-    newest = runs.order_by("automation_id", "-happened_at", "-event_id").distinct("automation_id")
-    failed = [run for run in newest.filter(happened_at__gt=Now() - recent) if run.failed]
+    later = Q(happened_at__gt=OuterRef("happened_at")) | Q(event_id__gt=OuterRef("event_id"))
+    newer = runs.filter(later, automation_id=OuterRef("automation_id"), happened_at__gte=OuterRef("happened_at"))
+    failed = runs.filter(~Exists(newer), failed=True, aside=False).order_by("automation_id")
     return [f"{run.automation_id}: {'; '.join(run.parsed['errors']) or 'no reason given'}" for run in failed]
 
 
@@ -101,21 +118,3 @@ def skill_failures(threshold: int, window: timedelta) -> list[str]:
         f"{skill or 'a skill'} in {unit or 'a unit'}: {times} failures, the newest at {newest:%H:%M} UTC"
         for skill, unit, times, newest in many
     ]
-
-
-def roles() -> dict[tuple[str, str, str], bool]:
-    """Who has which role for which unit, by the newest event of each: an older revocation undoes no newer assignment.
-
-    Of one second, revoked wins: what may be done is then asked of Amazon again.
-    """
-    events = PropertyEvent.objects.filter(kind__in=[asp.ASSIGNMENT, asp.REVOCATION], contradicted=False)
-    held: dict[tuple[str, str, str], bool] = {}
-    for event in sorted(events, key=lambda event: (event.happened_at, event.kind == asp.REVOCATION)):
-        key = event.parsed["principal_id"], event.parsed["role_id"], event.unit_id
-        held[key] = event.kind == asp.ASSIGNMENT
-    return held
-
-
-def activated(unit_id: str) -> bool:
-    """Whether Amazon said that this unit's subscription is ready; events can be lost, so no is no proof."""
-    return PropertyEvent.objects.filter(kind=asp.ACTIVATION, unit_id=unit_id, contradicted=False).exists()

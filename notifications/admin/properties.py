@@ -48,9 +48,21 @@ class PropertyEventAdmin(ReadOnly, ModelAdmin):
     search_help_text = "Event, unit or endpoint ID, whole"
     ordering = ["-happened_at"]
     show_full_result_count = False
-    fields = ["event_id", "kind", "happened_at", "unit_id", "skill_id", "endpoint_id", "automation_id", "failed",
+    fields = ["event_id", "kind", "happened_at", "unit_id", "skill_id", "endpoint_id", "automation_id", "failed", "aside",
               "contradicted", "message", "shown_parsed"]  # fmt: skip
     readonly_fields = ["shown_parsed"]
+    actions = ["set_aside"]
+
+    @action(description="Set aside: the failure is seen, nothing to be done", permissions=["replay"])
+    def set_aside(self, request: HttpRequest, queryset: QuerySet[PropertyEvent]) -> None:
+        failed = list(queryset.filter(failed=True, aside=False))
+        for event in failed:
+            self.log_change(request, event, "Set it aside.")
+        done = PropertyEvent.objects.filter(pk__in=[event.pk for event in failed]).update(aside=True)
+        self.message_user(request, f"{done} failure(s) were set aside.", messages.SUCCESS)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("notifications.replay_message")
 
     @display(description="Parsed")
     def shown_parsed(self, event: PropertyEvent) -> str:

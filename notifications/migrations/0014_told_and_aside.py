@@ -20,4 +20,12 @@ class Migration(migrations.Migration):
             name='told',
             field=models.CharField(blank=True, editable=False, help_text='A hash of the user and password that SNS was told.', max_length=128),
         ),
+        migrations.AddIndex(
+            model_name='propertyevent',
+            index=models.Index(condition=models.Q(('automation_id', ''), _negated=True), fields=['automation_id', 'happened_at'], name='property_event_runs'),
+        ),
+        migrations.AddIndex(
+            model_name='propertyevent',
+            index=models.Index(condition=models.Q(('aside', False), ('failed', True)), fields=['automation_id'], name='property_event_failed'),
+        ),
     ]

@@ -32,7 +32,13 @@ class PropertyEvent(models.Model):
     class Meta:
         ordering = ["happened_at", "event_id"]
         constraints = [models.UniqueConstraint(fields=["event_id", "digest"], name="property_event_once")]
-        indexes = [models.Index(fields=["kind", "-happened_at"], name="property_event_newest")]
+        indexes = [
+            models.Index(fields=["kind", "-happened_at"], name="property_event_newest"),
+            models.Index(
+                fields=["automation_id", "happened_at"], condition=~Q(automation_id=""), name="property_event_runs"
+            ),
+            models.Index(fields=["automation_id"], condition=Q(failed=True, aside=False), name="property_event_failed"),
+        ]
 
     def __str__(self) -> str:
         return self.event_id

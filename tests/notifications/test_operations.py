@@ -188,6 +188,20 @@ def test_a_role_that_is_propagated_is_done_when_its_event_has_come(hotel: Hotel)
     assert the_row().state == "asked"
     apply(event(asp.ASSIGNMENT, "this", "2027-01-01T00:00:00Z", principal=BOB, role=ROLE))
     assert (the_row().state, the_row().reason) == ("done", "Amazon's event says so.")
+    apply(event(asp.ASSIGNMENT, "this", "2027-01-01T00:00:01Z", principal=BOB, role=ROLE))
+    row = the_row()
+    assert (row.state, row.reason) == ("asked", operations.PROPAGATED), "Amazon said otherwise of the same event"
+    assert row.due_at <= timezone.now()
+    assert (tasks.operate(), the_row().reason) == (1, "No event came; Amazon says that it is so.")
+
+
+@pytest.mark.django_db
+def test_a_unit_whose_activation_is_contradicted_is_not_ready(hotel: Hotel) -> None:
+    apply(set_up())
+    PropertyOperation.objects.update(identified=True)
+    operations.plan(ECHO, ROOM)
+    apply(event(asp.ACTIVATION, "ready"), event(asp.ACTIVATION, "ready", "2026-11-21T10:00:00Z"))
+    assert the_row().due_at > timezone.now()
 
 
 @pytest.mark.django_db

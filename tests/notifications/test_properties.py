@@ -1,6 +1,7 @@
 """Smart Properties' events: a hotel's rooms, their automations and skills. Once each, by Amazon's time, the unknown kept."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import asp, processing, properties
-from notifications.models import Message, PropertyEvent, Topic
+from notifications import asp, operations, processing, properties
+from notifications.models import Message, PropertyEvent, PropertyOperation, Topic
 from tests.notifications.signing_amazon import ARN, NOW, Amazon
 
 ROOM = "amzn1.alexa.unit.did.ROOM12"
@@ -139,8 +140,6 @@ def test_an_event_published_twice_is_one(hotel: Topic, door: Any, amazon: Amazon
         send(door, amazon, event(asp.ACTIVATION))
     work()
     assert (Message.objects.filter(state="done").count(), PropertyEvent.objects.count()) == (2, 1)
-    assert properties.activated(ROOM)
-    assert not properties.activated("another")
 
 
 @pytest.mark.parametrize("minutes", [(0, 3), (3, 0)])
@@ -199,6 +198,62 @@ def test_an_automation_fails_until_it_succeeds_whatever_comes_first() -> None:
     assert len(properties.failing_automations()) == 1
     apply(failure("e-2", minutes_ago(5), "SUCCESS"))
     assert properties.failing_automations() == []
+    apply(failure("e-4", minutes_ago(4)), failure("e-3", minutes_ago(4), "SUCCESS"))
+    assert len(properties.failing_automations()) == 1, "of one moment the later ID"
+
+
+@pytest.mark.django_db
+def test_an_automation_that_failed_is_not_mended_by_time_but_a_person_may_set_it_aside(admin_client: Any) -> None:
+    apply(failure("e-1", minutes_ago(60 * 24 * 40)))
+    assert len(properties.failing_automations()) == 1
+    chosen = {"action": "set_aside", "_selected_action": [PropertyEvent.objects.get().pk]}
+    admin_client.post(reverse("admin:notifications_propertyevent_changelist"), chosen)
+    assert properties.failing_automations() == []
+    Message.objects.update(due_at=timezone.now())
+    assert (processing.process_due(), properties.failing_automations()) == (1, [])
+    apply(failure("e-2", minutes_ago(3)))
+    assert len(properties.failing_automations()) == 1
+
+
+def understood_as(kind: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """The portal is another version, which understands one kind of event otherwise; None is not at all."""
+    whole = asp.parse
+
+    def parse(text: str) -> asp.Event:
+        event = whole(text)
+        if event.kind == kind and changes.get("endpoint_id", "") is None:
+            raise asp.Unreadable("A finished set-up names no endpoint.")
+        return replace(event, **changes) if event.kind == kind else event
+
+    monkeypatch.setattr(asp, "parse", parse)
+    Message.objects.update(due_at=timezone.now())
+    processing.process_due()
+
+
+@pytest.mark.django_db
+def test_what_is_understood_otherwise_now_is_applied_when_it_is_processed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apply(event(asp.SETUP, endpoint={"id": LAMP}), event(asp.SETUP, endpoint={"id": LAMP}))
+    first = PropertyEvent.objects.get()
+    with monkeypatch.context() as patch:
+        understood_as(asp.SETUP, patch, endpoint_id=LAMP + "-2", unit_id="another")
+    again = PropertyEvent.objects.get()
+    assert (again.endpoint_id, again.unit_id, again.parsed["unit_id"]) == (LAMP + "-2", "another", "another")
+    assert (again.message, again.happened_at, again.contradicted) == (first.message, first.happened_at, False)
+    set_up = {row.endpoint_id: row.set_up_at for row in PropertyOperation.objects.all()}
+    assert set_up == {LAMP: None, LAMP + "-2": first.happened_at}
+    understood_as(asp.SETUP, monkeypatch, endpoint_id=None)
+    assert (PropertyEvent.objects.count(), Message.objects.filter(state="quarantined").count()) == (0, 2)
+    assert not PropertyOperation.objects.exclude(set_up_at=None).exists()
+
+
+@pytest.mark.django_db
+def test_an_event_whose_twin_is_no_longer_understood_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(event(asp.SETUP, endpoint={"id": LAMP}), event(asp.ACTIVATION))
+    assert PropertyEvent.objects.filter(contradicted=True).count() == 2
+    understood_as(asp.SETUP, monkeypatch, endpoint_id=None)
+    assert [(row.kind, row.contradicted) for row in PropertyEvent.objects.all()] == [(asp.ACTIVATION, False)]
 
 
 @pytest.mark.django_db
@@ -224,11 +279,15 @@ def test_any_order_and_repetition_of_events_comes_to_the_same() -> None:
     def check(pair: tuple[list[Any], list[Any]]) -> None:
         results = []
         for said in pair:
-            for model in (PropertyEvent, Message):
+            for model in (PropertyEvent, Message, PropertyOperation):
                 model.objects.all().delete()
+            for what in ("assign", "revoke"):
+                row = operations.ask_for_role(what, ROLE["role"], ROLE["principal"], propagate=True)
+                PropertyOperation.objects.filter(pk=row.pk).update(state="asked", asked_at=NOW - timedelta(hours=1))
             apply(*(event(kind, number, f"2026-11-21T09:00:0{second}Z", **ROLE) for kind, second, number in said))
             rows = PropertyEvent.objects.values_list("event_id", "digest", "contradicted", "happened_at")
-            results.append((sorted(rows), properties.roles(), properties.activated(ROOM)))
+            roles = PropertyOperation.objects.values_list("kind", "state")
+            results.append((sorted(rows), sorted(roles)))
             assert Message.objects.count() == len(said)
         assert results[0] == results[1]
 
