@@ -69,7 +69,7 @@ def bridge(portal: Portal, broker: str, tmp_path: Path) -> Iterator[Bridge]:
 
 
 def test_nothing_is_lost_and_nothing_is_twice(portal: Portal, bridge: Bridge, broker: str) -> None:
-    size = Size.asked_for(units=20, days=1, seconds=8)
+    size = Size.asked_for(units=50, days=3, seconds=12)
 
     def power_cut() -> None:
         bridge.kill()
@@ -81,4 +81,7 @@ def test_nothing_is_lost_and_nothing_is_twice(portal: Portal, bridge: Bridge, br
     assert f"{size.units} units" in said
     assert "nothing lost, nothing twice" in said
     assert "the session goes on" in bridge.log.read_text()
-    assert happened(said)["recorded"] > 3 * size.units * size.days
+    counted = happened(said)
+    for trouble in ("unheard", "aborted", "duplicates", "already known"):
+        assert counted.get(trouble, 0) > 0, f"{trouble} never happened, so it was not tried:\n{said}"
+    assert counted["recorded"] > 3 * size.units * size.days
