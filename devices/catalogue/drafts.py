@@ -139,8 +139,6 @@ def _taken(model: DeviceModel, wanted: set[str]) -> dict[str, str]:
 
 
 def _in_use(model: DeviceModel, slot_id: str) -> bool:
-    """Whoever has readings in a slot has an inventory in it, and of those there are far fewer."""
-    slots = list(
-        model.slots.filter(slot_id=slot_id)
-    )  # named to the database, or it looks through the whole table for the first
-    return Inventory.objects.filter(slot__in=slots).exists()
+    """Whoever has readings in a slot has an inventory in it, and of those there are far fewer. Of a slot that it is told by its key,
+    the database knows that there may be none; else it would look through all of them for the first."""
+    return Inventory.objects.filter(slot__in=list(model.slots.filter(slot_id=slot_id))).exists()

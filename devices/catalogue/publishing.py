@@ -154,10 +154,11 @@ def _tell_some(revision: Revision) -> int:
 
 
 def _call_anew(ids: list[int], row: Revision) -> None:
-    """By what the model is called now: a later publication may have gone by already. Locked in the order of ids."""
+    """By what the model is called now, for a later publication may have gone by already; none does while it is locked here."""
+    model = DeviceModel.objects.select_for_update(of=["self"], no_key=True).get(pk=row.device_model_id)
     unnamed = Device.objects.filter(pk__in=ids, name=row.former_name).order_by("pk").select_for_update(no_key=True)
     found = list(unnamed.values_list("pk", flat=True))
-    Device.objects.filter(pk__in=found).update(name=plain_name(row.device_model.name))
+    Device.objects.filter(pk__in=found).update(name=plain_name(model.name))
 
 
 @transaction.atomic

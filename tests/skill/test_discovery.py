@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices import registry
+from devices import catalogue, registry
 from devices.models import Device, DeviceModel, Marketplace, ModelMarketplace, Slot
 from skill import endpoints, health, linking, verdict
 from skill.alexa import discovery
@@ -78,6 +79,16 @@ class TestLanguages:
         assert set(discover(ask, token, "EU")) == {"Kaffeemaschine Crema 20"}
         registry.rename(machine, "Kitchen")
         assert set(discover(ask, token, "EU")) == {"Kitchen"}
+
+    def test_it_is_so_called_when_the_model_was_given_another_name(
+        self, ask: Any, token: str, machine: Any, crema: Any
+    ) -> None:
+        sell(crema, "DE", "Kaffeemaschine Crema 20")
+        draft = catalogue.open_draft(crema)
+        said = replace(catalogue.live(crema), name="Crema 20 (2027)")
+        draft = catalogue.save_draft(draft, said, catalogue.live(crema).digest())
+        catalogue.publish(draft, "The new year's.")
+        assert set(discover(ask, token, "EU")) == {"Kaffeemaschine Crema 20"}
 
     def test_where_the_marketplaces_disagree_the_model_keeps_its_own(
         self, ask: Any, token: str, machine: Any, crema: Any
