@@ -67,7 +67,7 @@ def test_nothing_is_lost_on_a_bad_day(day: Day, clocks: tuple[int, ...]) -> None
 
 _BY_ANOTHER_CLOCK = """
 SELECT 'endpoint', id, due_at - now(), reported_at - now(), leased_until - now() FROM skill_endpoint
-WHERE due_at NOT BETWEEN now() AND now() + interval '23 hours' OR reported_at > now() OR leased_until > now()
+WHERE due_at NOT BETWEEN now() AND now() + interval '23 hours' OR reported_at > now() OR leased_until > now() + interval '1 minute'
 UNION ALL SELECT 'link', id, expires_at - now(), refresh_leased_until - now(), closed_at - now() FROM skill_alexagrant
 WHERE expires_at > now() + interval '1 hour' OR refresh_leased_until > now() + interval '1 minute' OR closed_at > now()
 """
