@@ -112,6 +112,17 @@ def hear(events: Iterable[asp.Event]) -> None:
     close_roles()
 
 
+def concerned(event: PropertyEvent) -> QuerySet[PropertyOperation]:
+    """What such an event releases, closes or makes due, whether this one did or another had already."""
+    rows, said = PropertyOperation.objects, asp.from_json(event.parsed)
+    if event.kind == asp.SETUP:
+        return rows.filter(kind=Kind.ASSOCIATE, endpoint_id=_canonical(event.endpoint_id))
+    if event.kind == asp.ACTIVATION and event.unit_id:
+        return rows.filter(unit_id=event.unit_id)
+    kind = {asp.ASSIGNMENT: Kind.ASSIGN, asp.REVOCATION: Kind.REVOKE}.get(event.kind)
+    return rows.filter(kind=kind, role_id=said.role_id, principal_id=said.principal_id) if kind else rows.none()
+
+
 def _release(units: set[str]) -> None:
     """What waited for those of these units that are ready, or was refused while they were not, is due now."""
     ready = PropertyEvent.objects.filter(kind=asp.ACTIVATION, contradicted=False, unit_id__in=units)

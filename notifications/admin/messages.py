@@ -6,28 +6,48 @@ Never shown: tokens, subscribe and unsubscribe links (they are masked where they
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from notifications import forensics, inbox
+from notifications import asp, forensics, inbox, operations
 from notifications.admin.reading import STATE_COLOURS, ReadOnly, as_written, pretty
-from notifications.models import Message, Notification, PropertyEvent
+from notifications.models import Message, Notification, PropertyEvent, Topic
 
 LARGEST = 1024 * 1024
 
 
 def _understood(message: Message) -> Notification | PropertyEvent | None:
-    """What Dash or Smart Properties said by it; an event that came twice stands at the first message."""
+    """What Dash or Smart Properties said by it."""
     said = Notification.objects.filter(message=message).select_related("order", "registration").first()
-    return said or PropertyEvent.objects.filter(message=message).first()
+    return said or PropertyEvent.objects.filter(message=message).first() or _said_before(message)
+
+
+def _said_before(message: Message) -> PropertyEvent | None:
+    """An event that came twice stands at the first message."""
+    if message.topic.kind != Topic.Kind.ASP or message.kind != Message.Kind.NOTIFICATION or not message.body:
+        return None
+    try:
+        event = asp.parse(message.text)
+    except asp.Unreadable:
+        return None
+    return PropertyEvent.objects.filter(event_id=event.event_id, digest=event.digest).first()
+
+
+def _changed(said: Notification | PropertyEvent | None) -> list[tuple[Model, str]]:
+    """What was made or changed by it, each with its state in words."""
+    if isinstance(said, PropertyEvent):
+        rows = operations.concerned(said)[:20]
+        return [(said, said.kind), *((row, row.get_state_display()) for row in rows)]
+    changed = (said.order or said.registration) if said else None
+    return [(changed, changed.get_state_display())] if changed else []
 
 
 class ExplainForm(forms.Form):
@@ -108,7 +128,7 @@ class MessageAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Body")
     def shown_body(self, message: Message) -> SafeString | str:
-        return pretty(inbox.masked(message.document)) if message.body else "It is pruned."
+        return as_written(inbox.without_secrets(message.body)) if message.body else "It is pruned."
 
     @display(description="What it says")
     def shown_notification(self, message: Message) -> str:
@@ -118,13 +138,11 @@ class MessageAdmin(ReadOnly, ModelAdmin):
 
     @display(description="What it changed")
     def shown_changed(self, message: Message) -> SafeString | str:
-        said = _understood(message)
-        changed = (said.order or said.registration) if isinstance(said, Notification) else said
-        if changed is None:
-            return "—"
-        address = reverse(f"admin:notifications_{changed._meta.model_name}_change", args=[changed.pk])
-        words = changed.kind if isinstance(changed, PropertyEvent) else changed.get_state_display()
-        return format_html('<a href="{}">{}</a>: {}', address, changed, words)
+        rows = [
+            (reverse(f"admin:notifications_{row._meta.model_name}_change", args=[row.pk]), row, words)
+            for row, words in _changed(_understood(message))
+        ]
+        return format_html_join("", '<p><a href="{}">{}</a>: {}</p>', rows) or "—"
 
     @display(description="Parsed")
     def shown_parsed(self, message: Message) -> SafeString | str:

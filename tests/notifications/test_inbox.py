@@ -288,3 +288,37 @@ def test_a_type_that_we_do_not_know_is_kept(door: Any, topic: Topic, amazon: Ama
     assert message.notification.kind == kind
     assert not Order.objects.exists()
     assert not DrsRegistration.objects.exists()
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+SECRETS = st.sampled_from(["Token", "TOKEN", "SubscribeURL", "unsubscribeUrl"])
+LAYOUTS = st.fixed_dictionaries(
+    {"ensure_ascii": st.booleans(), "indent": st.sampled_from([None, 0, 3]),
+     "separators": st.sampled_from([(",", ":"), (" ,\r\n", "\t: ")])}
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text() | SECRETS, VALUES, max_size=6), LAYOUTS)
+def test_a_body_is_kept_as_it_came_but_for_the_values_of_its_secrets(
+    document: dict[str, Any], layout: dict[str, Any]
+) -> None:
+    kept = inbox.without_secrets(json.dumps(document, **layout))
+    masked = {name: inbox.MASK if name.lower() in inbox.SPELLINGS else value for name, value in document.items()}
+    assert kept == json.dumps(masked, **layout)
+    assert inbox.without_secrets(kept) == kept
+
+
+@pytest.mark.django_db
+def test_spaces_escapes_and_numbers_of_a_body_stay_as_they_were_written(
+    door: Any, topic: Topic, amazon: Amazon
+) -> None:
+    message = amazon.message("Caf\u00e9", UnsubscribeURL=None)
+    written = json.dumps(message, indent=2).removesuffix("\n}")
+    secret = (
+        ',\n "\\u0054oken" :\t"who reads it has it" , "Unsubscribe\\u0055RL":["and", "this"], "Extra": 1.50E+3 \n}\n'
+    )
+    assert door((written + secret).encode()).status_code == 200
+    kept = secret.replace('"who reads it has it"', '"(masked)"').replace('["and", "this"]', '"(masked)"')
+    assert Message.objects.get().body == written + kept
+    assert Message.objects.get().text == "Caf\u00e9"

@@ -303,3 +303,25 @@ def test_support_sees_the_events(client: Any, django_user_model: Any) -> None:
     assert "Alexa.Automation.Execution.Completion of 2026-11-21 09:00:00 UTC" in message
     assert "e-1" in client.get(reverse("admin:notifications_propertyevent_changelist")).content.decode()
     assert LAMP in client.get(reverse("admin:notifications_propertyevent_change", args=[row.pk])).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "document",
+    [
+        event(asp.SETUP, endpoint={"id": LAMP}),
+        event(asp.ACTIVATION),
+        event(asp.ASSIGNMENT, at="2030-01-01T00:00:00Z", **ROLE),
+    ],
+    ids=lambda document: document["header"]["eventType"]["name"],
+)
+def test_a_message_says_what_it_changed_and_so_does_its_repetition(document: dict[str, Any], admin_client: Any) -> None:
+    operations.plan("ECHO-1", ROOM)
+    role = operations.ask_for_role("assign", ROLE["role"], ROLE["principal"], propagate=True)
+    PropertyOperation.objects.filter(pk=role.pk).update(state="asked", asked_at=NOW)
+    apply(document, document)
+    [row] = operations.concerned(PropertyEvent.objects.get())
+    for message in Message.objects.all():
+        page = admin_client.get(reverse("admin:notifications_message_change", args=[message.pk])).content.decode()
+        assert reverse("admin:notifications_propertyoperation_change", args=[row.pk]) in page
+        assert reverse("admin:notifications_propertyevent_change", args=[PropertyEvent.objects.get().pk]) in page
