@@ -164,7 +164,7 @@ DELIVERY_SWEEP = _env.number(
     "DELIVERY_SWEEP", 2 if EMBEDDED else 5
 )  # beat looks for due endpoints this often, doorbell or not
 DELIVERY_CONNECTIONS = _env.whole("DELIVERY_CONNECTIONS", 128)  # requests in flight per worker process
-GATEWAY_RATE = _env.number("GATEWAY_RATE", 2000)  # reports per second and region that we allow ourselves at most
+GATEWAY_RATE = _env.number("GATEWAY_RATE", 2000)  # requests per second and region that we allow ourselves at most
 
 # --- SNS ---------------------------------------------------------------------------------------------------------------------
 SNS_TOPIC_ARNS = _env.words("SNS_TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:dash-sandbox" if EMBEDDED else "")

@@ -24,6 +24,11 @@ UNSURE = "unsure"  # in place of a digest: Alexa knows the endpoint, nobody know
 MAYBE = "maybe"  # … nobody knows whether
 
 
+def is_known(digest: str) -> bool:
+    """Does Alexa know an endpoint with this `announced_digest`? Only then is anything told of it."""
+    return digest not in ("", MAYBE)
+
+
 @dataclass
 class Outcome:
     """What came of a job. `delay`: seconds before which nothing more is said (back-off, settling)."""
@@ -189,6 +194,7 @@ _DESCRIBED_ANEW = "coalesce((e.changed->'description'->>0)::bigint > u.version, 
 # A refused daily report stays the last answer until the next: what else is accepted meanwhile does not make the levels known.
 _ANSWERED = """NOT u.given_back AND (u.code <> '' OR u.whole OR u.advance OR e.attempts > 0
     OR e.last_code = 'LEFT_OUT' AND u.left_out = '')"""
+# An announcement without an answer does not make unknown what Alexa discovered meanwhile.
 _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
@@ -207,7 +213,9 @@ UPDATE skill_endpoint AS e SET
   duty = u.duty,
   owed_since = CASE WHEN u.idle THEN %(at)s ELSE e.owed_since END,
   silent_since = CASE WHEN NOT u.advance THEN e.silent_since WHEN u.silent THEN coalesce(e.silent_since, now()) END,
-  announced_digest = CASE WHEN u.deleted THEN '' WHEN u.announced <> 'maybe' AND {_DESCRIBED_ANEW} THEN 'unsure'
+  announced_digest = CASE WHEN u.deleted THEN ''
+    WHEN u.announced = 'maybe' AND e.announced_digest IN ('', 'maybe') THEN 'maybe'
+    WHEN u.announced = 'maybe' OR u.announced IS NOT NULL AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, u.most_attempts) WHEN u.given_back THEN e.attempts ELSE 0 END,
   last_code = CASE WHEN {_ANSWERED} THEN u.code ELSE e.last_code END,

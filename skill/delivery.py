@@ -14,6 +14,7 @@ import gc
 import logging
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 import uvloop
@@ -200,14 +201,17 @@ class _Slice:
         tallies = {lane.region: lane.tally.take() for lane in self.lanes if lane.tally.any()}
         self.settled_at = time.monotonic()
         if outcomes or tallies:
-            await self.db(_settle, outcomes, tallies)
+            closed = await self.db(_settle, outcomes, tallies)
+            for lane in self.lanes:
+                if lane.region in closed:
+                    lane.tally.closed_at = time.monotonic()
         for outcome in outcomes:
             note_outcome(outcome.job.region, outcome.code, outcome.job.endpoint_id, outcome.text)
         journal.write_when_due()
 
 
 def _claim(region: str, room: int) -> dict[int, Any]:
-    """As many as there is room for and the door allows; the siblings that come with them, the next ones wait for."""
+    """As many as there is room for and the door allows, one request for each; the siblings that come with them, the next ones wait for."""
     if (taken := pace.take(region, room)) == 0:
         return {}
     claimed = claims.claim(region, taken)
@@ -215,15 +219,28 @@ def _claim(region: str, room: int) -> dict[int, Any]:
     return jobs.load(claimed) if claimed else {}
 
 
-def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> None:
+def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> set[str]:
+    """The regions whose breaker opened, or stays open."""
     settled = _settle_all_that_can_be(outcomes)
     if settled < len(outcomes):
         log.warning("overran the lease of %d endpoints; others speak for them now", len(outcomes) - settled)
-    for region, tally in tallies.items():
-        pace.learn(
-            region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx"
-        )
+    closed = {region for region, tally in tallies.items() if not _learn(region, tally)}
+    _pay(Counter(outcome.job.region for outcome in outcomes), tallies)
     counts.add(row for region, tally in tallies.items() for row in tally.count.rows(region))
+    return closed
+
+
+def _learn(region: str, tally: Tally) -> bool:
+    return pace.learn(
+        region, answered=tally.answered, throttled=tally.throttled, failed=tally.failed, trouble="no answer or 5xx"
+    )
+
+
+def _pay(settled: Counter[str], tallies: dict[str, Tally]) -> None:
+    """Each endpoint was claimed for one request; there may have been fifty, or none."""
+    for region in settled.keys() | tallies.keys():
+        requests = tallies[region].requests if region in tallies else 0
+        pace.give_back(region, settled[region] - requests)
 
 
 def _settle_all_that_can_be(outcomes: list[Outcome]) -> int:

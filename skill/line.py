@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from skill import elsewhere, gateway, lwa, renewal
+from skill import elsewhere, gateway, lwa, pace, renewal
 from skill.alexa.messages import Json
 from skill.connections import Connections
 from skill.counts import ACCEPTED, RENEWED, Count
@@ -17,8 +17,8 @@ PATIENCE_SECONDS = 1.0
 ASIDE_PER_PLACE = 4
 
 
-class OutOfTime(Exception):
-    """The lease would run out before an answer could come: not started, given back."""
+class NotStarted(Exception):
+    """The lease would run out before an answer could come, or the door was closed meanwhile: given back."""
 
 
 @dataclass
@@ -29,9 +29,14 @@ class Tally:
     throttled: int = 0
     failed: int = 0
     count: Count = field(default_factory=Count)
+    closed_at: float = 0.0  # monotonic; who began before then says nothing more
+
+    @property
+    def requests(self) -> int:
+        return self.answered + self.throttled + self.failed
 
     def any(self) -> bool:
-        return bool(self.answered or self.throttled or self.failed or self.count.renewals)
+        return bool(self.requests or self.count.renewals)
 
     def take(self) -> "Tally":
         """What was counted since the last time."""
@@ -87,6 +92,7 @@ class Line:
     renewals: Places  # at Login with Amazon
     start_by: float  # monotonic
     tally: Tally
+    began: float = field(default_factory=time.monotonic)
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _no_token: Exception | None = None
 
@@ -98,6 +104,17 @@ class Line:
             if error.elsewhere and self.credentials.settled:
                 await self._look_elsewhere(build(self.credentials.access_token))
             raise
+
+    async def is_answered(self) -> bool:
+        """Does the door answer others than the one whom it has just failed?"""
+        tally = self.tally
+        if tally.answered or tally.throttled:
+            return True
+        return tally.failed <= 1 and bool(await self.db(pace.is_answered, self.credentials.region))
+
+    def _check_that_it_may_start(self) -> None:
+        if time.monotonic() > self.start_by or self.began <= self.tally.closed_at:
+            raise NotStarted
 
     async def _look_elsewhere(self, event: Json) -> None:
         """Two regions, one after the other, while the lease lasts; if there is no time, another report will ask."""
@@ -129,8 +146,7 @@ class Line:
                 place.leave()
 
     async def _renew_now(self, used: Credentials) -> None:
-        if time.monotonic() > self.start_by:
-            raise OutOfTime
+        self._check_that_it_may_start()
         try:
             self.credentials = await renewal.access_token(used, self.http, self.db)
         except Exception as error:
@@ -149,9 +165,8 @@ class Line:
             place.leave()
 
     async def _post_now(self, token: str, build: Callable[[str], Json]) -> None:
+        self._check_that_it_may_start()
         started, tally = time.monotonic(), self.tally
-        if started > self.start_by:
-            raise OutOfTime
         try:
             await gateway.post(self.http, self.credentials.region, token, build(token))
         except gateway.GatewayError as error:

@@ -1,4 +1,5 @@
-"""How fast each of Amazon's doors may be knocked at: a token bucket and a breaker per door, in rows that all workers share.
+"""How fast each of Amazon's doors may be knocked at, counted in requests: a token bucket and a breaker per door, in rows that all
+workers share.
 
 The rate halves when Amazon throttles (at most once a second) and creeps back by a hundredth of the full rate each second. A few 429s
 among many answers are no sign that we are too fast: halving for them would end at a standstill. Failures in a row open the
@@ -38,8 +39,16 @@ def give_back(name: str, requests: int) -> None:
             cursor.execute("UPDATE skill_gateway SET allowance = allowance + %s WHERE name = %s", [requests, name])
 
 
-def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, trouble: str = "") -> None:
-    """What the last requests met: `answered` (any answer that is not our or Amazon's overload), 429s, and no answer or 5xx."""
+def is_answered(name: str) -> bool:
+    """Was the last that was learned of this door an answer?"""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT NOT EXISTS (SELECT FROM skill_gateway WHERE name = %s AND failures > 0)", [name])
+        return bool(cursor.fetchone()[0])
+
+
+def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, trouble: str = "") -> bool:
+    """What the last requests met: `answered` (any answer that is not our or Amazon's overload), 429s, and no answer or 5xx. False if
+    the breaker is open by that."""
     with connection.cursor() as cursor:
         if throttled and (throttled >= max(FEW, TOO_FAST * (answered + throttled)) or not answered):
             cursor.execute(_SLOW_DOWN, {"name": name})
@@ -60,6 +69,8 @@ def learn(name: str, *, answered: int = 0, throttled: int = 0, failed: int = 0, 
                     "trouble": trouble[:300],
                 },
             )
+            return all(failures < FAILURES_TO_OPEN for (failures,) in cursor.fetchall())
+    return True
 
 
 def open_at_once(name: str, seconds: float, trouble: str) -> None:
@@ -100,5 +111,5 @@ WHERE name = %(name)s AND (slowed_at IS NULL OR slowed_at < now() - interval '1 
 _FAIL = """
 UPDATE skill_gateway SET failures = failures + %(failed)s, trouble = %(trouble)s,
   open_until = CASE WHEN failures + %(failed)s >= %(limit)s THEN now() + make_interval(secs => %(probe)s) ELSE open_until END
-WHERE name = %(name)s
+WHERE name = %(name)s RETURNING failures
 """

@@ -58,15 +58,20 @@ async def _speak_all(line: Line, outcomes: list[Outcome]) -> None:
 async def _announce(line: Line, outcomes: list[Outcome]) -> None:
     """AddOrUpdateReport for those whose description is not the one that Alexa accepted last, together.
 
-    Looked at when it changed and with each daily report, so that a change that nobody signalled is told within a day.
+    Looked at when it changed, with each daily report, so that a change that nobody signalled is told within a day, and after
+    an attempt that failed.
     """
     told: dict[str, tuple[Outcome, Json]] = {}
     for outcome in outcomes:
-        asked = endpoints.DESCRIPTION in outcome.job.changed or outcome.job.daily_due
-        if asked and (described := await _news(line, outcome)):
+        if _is_to_be_looked_at(outcome.job) and (described := await _news(line, outcome)):
             told[described["endpointId"]] = (outcome, described)
     for batch in discovery.batches(described for _, described in told.values()):
         await _announce_batch(line, [told[described["endpointId"]] for described in batch])
+
+
+def _is_to_be_looked_at(job: Job) -> bool:
+    failed = job.announced_digest == claims.UNSURE and job.attempts > 0
+    return endpoints.DESCRIPTION in job.changed or job.daily_due or failed or not claims.is_known(job.announced_digest)
 
 
 async def _news(line: Line, outcome: Outcome) -> Json | None:
@@ -90,7 +95,7 @@ def _left_out(outcome: Outcome, reason: str) -> None:
     """It would be refused, so it is not said. What Alexa knows under an older description goes on being reported."""
     outcome.left_out = reason
     outcome.code, outcome.text = LEFT_OUT, reason
-    if outcome.job.announced_digest:
+    if claims.is_known(outcome.job.announced_digest):
         outcome.done.append(endpoints.DESCRIPTION)
     else:
         outcome.again, outcome.failed = True, True
@@ -103,7 +108,7 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
     try:
         await line.say(lambda token: discovery.add_or_update_report(message_id, token, described))
     except Exception as error:
-        if len(batch) > 1 and _may_be_about_one(error):
+        if len(batch) > 1 and await _may_be_about_one(line, error):
             for single in batch:
                 await _announce_batch(line, [single])
             return
@@ -116,10 +121,11 @@ async def _announce_batch(line: Line, batch: list[tuple[Outcome, Json]]) -> None
             outcome.again, outcome.delay = True, settings.REPORT_SETTLING
 
 
-def _may_be_about_one(error: Exception) -> bool:
-    """One bad endpoint must not hide the rest. Where nothing answers at all, each would only wait as long again."""
-    unavailable = isinstance(error, gateway.Unavailable) and not isinstance(error, gateway.Unanswered)
-    return unavailable or isinstance(error, gateway.Refused)
+async def _may_be_about_one(line: Line, error: Exception) -> bool:
+    """One bad endpoint must not hide the rest. Where the gateway is in trouble with everything, each would only meet the same again."""
+    if isinstance(error, gateway.Unavailable) and not isinstance(error, gateway.Unanswered):
+        return await line.is_answered()
+    return isinstance(error, gateway.Refused)
 
 
 async def _not_announced(line: Line, outcome: Outcome, error: Exception) -> None:
@@ -127,16 +133,19 @@ async def _not_announced(line: Line, outcome: Outcome, error: Exception) -> None
     if isinstance(error, gateway.Refused):
         _description_refused(outcome, error)
         return
-    known = outcome.job.announced_digest not in ("", claims.MAYBE)
-    if isinstance(error, gateway.Unavailable):  # she may have heard it
-        outcome.announced = claims.UNSURE if known else claims.MAYBE
-    outcome.outdated = known and isinstance(error, gateway.Throttled | gateway.Unavailable)
+    outcome.outdated = claims.is_known(outcome.job.announced_digest) and isinstance(
+        error, gateway.Throttled | gateway.Unavailable
+    )
+    if outcome.outdated:  # to be announced again, whether or not anybody said that it changed
+        outcome.announced = claims.UNSURE
+    elif isinstance(error, gateway.Unavailable):  # she may have heard it
+        outcome.announced = claims.MAYBE
     await trouble.meet(line, outcome, error)
 
 
 def _description_refused(outcome: Outcome, error: gateway.Refused) -> None:
     """Our bug. What Alexa knows under an older description goes on being reported; the description is tried again tomorrow."""
-    if outcome.job.announced_digest:
+    if claims.is_known(outcome.job.announced_digest):
         outcome.code, outcome.text = error.code, error.text
         outcome.done.append(endpoints.DESCRIPTION)
     else:

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from skill import gateway, linking, lwa, renewal
 from skill.claims import Outcome
 from skill.journal import journal
-from skill.line import Line, OutOfTime
+from skill.line import Line, NotStarted
 
 LONGEST_BACK_OFF = 3600.0  # seconds
 LONGEST_WITHOUT_TOKEN = 300.0  # Login with Amazon has a breaker of its own; when it is back, nobody waits for an hour
@@ -33,7 +33,7 @@ async def meet(line: Line, outcome: Outcome, error: Exception) -> None:
     """An error that is about the link or the door rather than about one event. Raises LinkEnded, and what says that the database
     is gone; anything else unexpected is a bug of ours about this endpoint, and stops only this endpoint."""
     match error:
-        case OutOfTime():
+        case NotStarted():
             outcome.again = outcome.given_back = True
         case renewal.RefreshElsewhere():
             outcome.again, outcome.given_back, outcome.delay = True, not outcome.reported, 2.0
@@ -69,7 +69,8 @@ def put_off(outcome: Outcome, error: gateway.GatewayError, least: float = 0.0) -
     outcome.delay = max(least, back_off(outcome.job.attempts, SLOW.get(type(error), 1.0)))
 
 
-def back_off(attempts: int, first: float, longest: float = LONGEST_BACK_OFF) -> float:
-    """Seconds until the next attempt: doubling from `first`, about an hour at most, never less than Amazon's one second, jittered
-    by a quarter either way."""
-    return max(1.0, min(first * 2.0 ** min(attempts, 20), longest) * random.uniform(0.75, 1.25))  # noqa: S311
+def back_off(attempts: int, first: float, longest: float | None = None) -> float:
+    """Seconds until the next attempt: doubling from `first`, up to `longest` (LONGEST_BACK_OFF), never less than Amazon's one second,
+    jittered by a quarter either way."""
+    most = LONGEST_BACK_OFF if longest is None else longest
+    return max(1.0, min(first * 2.0 ** min(attempts, 20), most) * random.uniform(0.75, 1.25))  # noqa: S311

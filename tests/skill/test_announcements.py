@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from hypothesis import given
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 
 from devices import catalogue, registry
 from devices.catalogue import Description
-from devices.models import Device, Marketplace
+from devices.models import Device, DeviceModel, Marketplace
 from devices.signals import endpoint_changed
-from skill import delivery, linking, outbox
+from skill import delivery, linking, outbox, pace
 from skill.alexa import discovery
-from skill.models import Endpoint
+from skill.models import Endpoint, Event
 from tests.devices.products import BEANS, CREMA, SHOPS
 from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
+from tests.skill.test_races import during_the_first_talk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,6 +157,83 @@ def test_no_use_is_told_of_a_machine_of_which_alexa_may_never_have_heard(
     deliver_all()
     names = [event["event"]["header"]["name"] for event in amazon.events]
     assert names[:2] == ["AddOrUpdateReport", "InventoryConsumed"]
+
+
+@pytest.mark.parametrize("then", ["refused", "left out"])
+def test_no_use_is_told_where_the_announcement_got_no_answer_and_cannot_be_made(
+    machine: Any, crema: Any, alice: Any, amazon: Any, then: str
+) -> None:
+    linking.accept_grant(alice, "code-1", "NA")
+    pods(crema)
+    in_trouble_with_announcements(amazon, 503, "SERVICE_UNAVAILABLE_EXCEPTION")
+    reading(machine, 1, 1, slot="pods")
+    make_due(Endpoint.objects.all())
+    delivery.deliver(5)
+    if then == "refused":
+        in_trouble_with_announcements(amazon, 400, "INVALID_REQUEST_EXCEPTION")
+    else:
+        DeviceModel.objects.update(display_category="GRINDER")
+    for daily in (False, True):
+        make_due(Endpoint.objects.all(), daily=daily)
+        delivery.deliver(5)
+        endpoint = Endpoint.objects.get()
+        assert endpoint.last_code == ("INVALID_REQUEST_EXCEPTION" if then == "refused" else "LEFT_OUT")
+        assert amazon.events == []
+    assert Event.objects.get().status == Event.Status.PENDING
+    DeviceModel.objects.update(display_category=crema.display_category)
+    amazon.script = lambda event: None
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert Event.objects.get().status == Event.Status.SENT
+
+
+def test_what_alexa_discovers_while_an_announcement_gets_no_answer_stays_known(
+    machine: Any, crema: Any, alice: Any, amazon: Any
+) -> None:
+    grant = linking.accept_grant(alice, "code-1", "NA")
+    make_due(Endpoint.objects.all())
+    answered = {str(machine.ownership): "d" * 64}
+    during_the_first_talk(amazon, lambda: outbox.discovered(grant.pk, answered, {}, 9), (503, "X"))
+    assert Endpoint.objects.get().announced_digest == "unsure"
+    make_due(Endpoint.objects.all())
+    pods(crema)
+    in_trouble_with_announcements(amazon, 503, "SERVICE_UNAVAILABLE_EXCEPTION")
+    reading(machine, 1, 1, slot="pods")
+    make_due(Endpoint.objects.all())
+    delivery.deliver(5)
+    assert len(amazon.named("InventoryConsumed")) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "SERVICE_UNAVAILABLE_EXCEPTION"), (429, "THROTTLING_EXCEPTION")])
+def test_a_change_that_nobody_signalled_is_tried_again_before_tomorrow(
+    linked: Any, machine: Any, amazon: Any, status: int, code: str
+) -> None:
+    Device.objects.update(name="Kitchen espresso")
+    in_trouble_with_announcements(amazon, status, code)
+    make_due(Endpoint.objects.all(), daily=True)
+    delivery.deliver(5)
+    assert amazon.named("AddOrUpdateReport") == []
+    for _ in range(2):
+        assert Endpoint.objects.annotate(now=Now()).filter(due_at__lt=F("now") + timedelta(minutes=1)).exists()
+        make_due(Endpoint.objects.all())
+        delivery.deliver(5)
+    assert len([event for event in amazon.attempts if "AddOrUpdateReport" in str(event)]) == 3
+    amazon.script = lambda event: None
+    make_due(Endpoint.objects.all())
+    deliver_all()
+    assert "Kitchen espresso" in json.dumps(amazon.named("AddOrUpdateReport"))
+
+
+def test_in_an_outage_a_customers_machines_are_not_announced_one_by_one(
+    linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
+) -> None:
+    for number in range(2, 6):
+        registered = registry.register(f"CRM20-000{number}", crema)
+        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    pace.learn("NA", failed=1)
+    amazon.script = lambda event: (503, "SERVICE_UNAVAILABLE_EXCEPTION")
+    delivery.deliver(5)
+    assert len(amazon.attempts) == 1
 
 
 @effort(max_examples=15, deadline=None)

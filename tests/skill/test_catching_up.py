@@ -21,7 +21,7 @@ from portal.celery import app
 from skill import delivery, grid, line, pace, tasks, trouble
 from skill.models import AlexaGrant, Endpoint, Event, Gateway, Miss
 from tests.bench import fleet
-from tests.skill.deeds import deliver_all, levels, make_due, reading
+from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +59,55 @@ class TestAnOutage:
         reading(machine, 50, 1)
         delivery._claim("NA", 1000)
         assert Gateway.objects.get(name="NA").allowance > site.GATEWAY_RATE - 10
+
+    def test_the_pace_is_one_of_requests_not_of_machines(
+        self, linked: Any, machine: Any, crema: Any, amazon: Any, settings: Any
+    ) -> None:
+        settings.GATEWAY_RATE = 1
+        Gateway.objects.all().delete()
+        pods(crema)
+        for sequence in range(1, 31):
+            reading(machine, 1, sequence, slot="pods")
+        deliver_all()
+        assert len(amazon.named("InventoryConsumed")) == 30
+        owed = Gateway.objects.get(name="NA").allowance
+        assert owed < -20
+        reading(machine, 50, 1)
+        delivery.deliver(0.1)
+        assert amazon.named("ChangeReport") == [], "the next ones wait"
+        Gateway.objects.update(allowance=1)
+        AlexaGrant.objects.update(expires_at=Now())
+        amazon.lwa_script = lambda form: (500, {})
+        delivery.deliver(0.1)
+        assert Endpoint.objects.get().last_code == "LwaUnavailable"
+        assert Gateway.objects.get(name="NA").allowance >= 1, "nothing was said to this door"
+
+    def test_whoever_has_not_begun_when_the_door_is_closed_does_not_begin(
+        self, db: None, amazon: Any, settings: Any, monkeypatch: Any
+    ) -> None:
+        """Of thirty who were claimed together, those that were asked within a tick have failed; the others lose nothing by it."""
+        settings.DELIVERY_CONNECTIONS = 4
+        monkeypatch.setattr(pace, "FAILURES_TO_OPEN", 3)
+        amazon.valid.add("Atza|" + "x" * 400)
+
+        async def fail(event: Any) -> Any:
+            await asyncio.sleep(0.1)
+            return 503, "SERVICE_UNAVAILABLE_EXCEPTION"
+
+        amazon.script = fail
+        fleet.fill(1, 30)
+        fleet.make_due(30, 30)
+        delivery.deliver(0.5)
+        assert 3 <= len(amazon.attempts) <= 20
+        assert Endpoint.objects.filter(attempts=1).count() == len(amazon.attempts)
+        assert Endpoint.objects.filter(attempts=0, last_code="", lease=None, due_at__lte=Now()).count() == 30 - len(
+            amazon.attempts
+        )
+        amazon.script = lambda event: None
+        Gateway.objects.update(open_until=Now())
+        make_due(Endpoint.objects.all())
+        deliver_all()
+        assert len(amazon.named("ChangeReport")) == 30
 
     def test_what_came_due_meanwhile_is_told_at_the_pace_and_finds_back_to_its_hours(
         self, db: None, amazon: Any, settings: Any

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.db.models.functions import Now
 
-from skill import delivery, linking, renewal
+from skill import delivery, linking, renewal, trouble
 from skill.models import AlexaGrant, Endpoint, Gateway
 from tests.skill.deeds import deliver_all, levels, make_due, outlast_older_links, reading
 
@@ -38,6 +38,13 @@ def test_overload_backs_off_and_a_new_reading_does_not_bypass_it(
     deliver_all()
     assert [levels(report) for report in amazon.named("ChangeReport")] == [[19]]
     assert Endpoint.objects.get().attempts == 0
+
+
+def test_a_shorter_longest_back_off_counts_from_then_on(monkeypatch: Any) -> None:
+    """The short bad day sets it in running processes."""
+    assert trouble.back_off(20, 1.0) >= 2700
+    monkeypatch.setattr(trouble, "LONGEST_BACK_OFF", 4.0)
+    assert 3 <= trouble.back_off(20, 1.0) <= 5
 
 
 def test_throttling_halves_the_rate_and_it_creeps_back(linked: Any, machine: Any, amazon: Any, settings: Any) -> None:

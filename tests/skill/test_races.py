@@ -73,14 +73,16 @@ def test_a_second_worker_during_an_overrun_lease(linked: Any, machine: Any, amaz
     assert Endpoint.objects.get().changed == {}
 
 
-def during_the_first_talk(amazon: Any, work: Callable[[], Any]) -> None:
-    """`work` done while the first answer of the next delivery is still out."""
+def during_the_first_talk(amazon: Any, work: Callable[[], Any], answer: Any = None) -> None:
+    """`work` done while the first answer of the next delivery is still out, which is an acceptance or what is said here."""
     silent, heard = threading.Event(), threading.Event()
 
-    async def first_one_waits(event: dict[str, Any]) -> None:
-        if len(amazon.attempts) == 1:
-            heard.set()
-            await asyncio.to_thread(silent.wait, 10)
+    async def first_one_waits(event: dict[str, Any]) -> Any:
+        if len(amazon.attempts) > 1:
+            return None
+        heard.set()
+        await asyncio.to_thread(silent.wait, 10)
+        return answer
 
     amazon.script = first_one_waits
     slow, _ = aside(lambda: delivery.deliver(1))
