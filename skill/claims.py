@@ -37,6 +37,7 @@ class Outcome:
     done: list[str] = field(default_factory=list)  # keys of `changed` that Alexa now knows
     reported: bool = False  # a state report was accepted …
     whole: bool = False  # … and it held every level
+    refused: bool = False  # the daily report was not
     announced: str | None = None  # digest of the description that was accepted
     outdated: bool = False  # it could not be announced just now; Alexa goes on knowing it under an older description
     deleted: bool = False
@@ -116,9 +117,11 @@ def _row(outcome: Outcome, at: datetime) -> dict[str, Any]:
         "id": job.pk,
         "lease": str(job.lease),
         "version": job.version,
+        "daily_at": job.daily_at,
         "done": outcome.done,
         "reported": outcome.reported,
         "whole": outcome.whole,
+        "refused": outcome.refused,
         "advance": outcome.advance or outcome.whole,
         "silent": job.device is not None and endpoints.is_silent(job.device),
         "again": outcome.again,
@@ -187,18 +190,24 @@ SELECT extract(epoch FROM min(due_at) - now())::float FROM (
 """
 _LEFT = """(SELECT coalesce(jsonb_object_agg(k, v), '{}'::jsonb) FROM jsonb_each(e.changed) AS c(k, v)
            WHERE NOT (u.done ? k AND (v->>0)::bigint <= u.version))"""
-_DAILY = "CASE WHEN u.advance THEN " + grid.NEXT_DUE.format(phase="u.phase") + " ELSE e.daily_at END"
+# A daily report that was asked for during the talk is another one.
+_DAILY = (
+    "CASE WHEN u.advance AND e.daily_at IS NOT DISTINCT FROM u.daily_at THEN "
+    + grid.NEXT_DUE.format(phase="u.phase")
+    + " ELSE e.daily_at END"
+)
 _NOT_BEFORE = "now() + make_interval(secs => u.delay)"
 # A description that changed, or a device that is to be announced all over again, while it was being announced: what was said may be old.
 _DESCRIBED_ANEW = "coalesce((e.changed->'description'->>0)::bigint > u.version, false)"
-# A refused daily report stays the last answer until the next: what else is accepted meanwhile does not make the levels known.
-_ANSWERED = """NOT u.given_back AND (u.code <> '' OR u.whole OR u.advance OR e.attempts > 0
-    OR e.last_code = 'LEFT_OUT' AND u.left_out = '')"""
+# A refused daily report stays the last answer until the next: what else is accepted, or fails, meanwhile does not make the levels known.
+_ANSWERED = """(u.failed OR NOT u.given_back) AND (u.advance OR NOT (e.refused AND e.daily_at > now()) AND (u.code <> '' OR e.attempts > 0
+    OR e.last_code = 'LEFT_OUT' AND u.left_out = ''))"""
 # An announcement without an answer does not make unknown what Alexa discovered meanwhile.
 _SETTLE = f"""
 WITH u AS (
   SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(id bigint, lease uuid, version bigint, done jsonb,
-    reported bool, whole bool, advance bool, silent bool, again bool, given_back bool, announced text, deleted bool, failed bool,
+    daily_at timestamptz, reported bool, whole bool, refused bool, advance bool, silent bool, again bool, given_back bool,
+    announced text, deleted bool, failed bool,
     most_attempts int, delay float, code text, text text, left_out text, phase float, duty bigint, idle bool)
 ), held AS (
   SELECT e.id FROM skill_endpoint AS e JOIN u ON u.id = e.id AND u.lease = e.lease ORDER BY e.id FOR UPDATE OF e
@@ -218,6 +227,7 @@ UPDATE skill_endpoint AS e SET
     WHEN u.announced = 'maybe' OR u.announced IS NOT NULL AND {_DESCRIBED_ANEW} THEN 'unsure'
     ELSE coalesce(u.announced, e.announced_digest) END,
   attempts = CASE WHEN u.failed THEN least(e.attempts + 1, u.most_attempts) WHEN u.given_back THEN e.attempts ELSE 0 END,
+  refused = CASE WHEN u.advance THEN u.refused ELSE e.refused END,
   last_code = CASE WHEN {_ANSWERED} THEN u.code ELSE e.last_code END,
   last_text = CASE WHEN {_ANSWERED} THEN u.text ELSE e.last_text END,
   left_out = CASE WHEN u.deleted THEN '' ELSE coalesce(u.left_out, e.left_out) END,

@@ -201,10 +201,10 @@ class _Slice:
         tallies = {lane.region: lane.tally.take() for lane in self.lanes if lane.tally.any()}
         self.settled_at = time.monotonic()
         if outcomes or tallies:
-            closed = await self.db(_settle, outcomes, tallies)
+            shut = await self.db(_settle, outcomes, tallies)
             for lane in self.lanes:
-                if lane.region in closed:
-                    lane.tally.closed_at = time.monotonic()
+                if lane.region in shut:
+                    lane.tally.shut_at = time.monotonic()
         for outcome in outcomes:
             note_outcome(outcome.job.region, outcome.code, outcome.job.endpoint_id, outcome.text)
         journal.write_when_due()
@@ -224,10 +224,10 @@ def _settle(outcomes: list[Outcome], tallies: dict[str, Tally]) -> set[str]:
     settled = _settle_all_that_can_be(outcomes)
     if settled < len(outcomes):
         log.warning("overran the lease of %d endpoints; others speak for them now", len(outcomes) - settled)
-    closed = {region for region, tally in tallies.items() if not _learn(region, tally)}
+    shut = {region for region, tally in tallies.items() if not _learn(region, tally)}
     _pay(Counter(outcome.job.region for outcome in outcomes), tallies)
     counts.add(row for region, tally in tallies.items() for row in tally.count.rows(region))
-    return closed
+    return shut
 
 
 def _learn(region: str, tally: Tally) -> bool:

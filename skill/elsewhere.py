@@ -10,10 +10,10 @@ from skill import gateway
 from skill.alexa.messages import Json
 from skill.connections import Connections
 from skill.database import Database
+from skill.journal import journal
 from skill.models import REGIONS, AlexaGrant
 from skill.renewal import Credentials
 
-log = logging.getLogger(__name__)
 HARMLESS = ("ChangeReport", "AddOrUpdateReport")  # said twice they change nothing; a use would count twice
 ASKING = "The other regions are being asked."
 
@@ -32,7 +32,7 @@ async def look(held: Credentials, http: Connections, db: Database, event: Json) 
     }
     words = _words(held.region, said)
     await db(_note, held.grant_id, words)
-    log.warning("grant %d: %s", held.grant_id, words)
+    journal.count(f"a customer unknown in {held.region}", logging.WARNING, f"Alexa link #{held.grant_id}: {words}")
 
 
 async def _ask(http: Connections, region: str, token: str, event: Json) -> str:

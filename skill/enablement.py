@@ -19,7 +19,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from skill import attempts, doorbell, lwa, oauth, skill_api, wire
 from skill.models import AlexaGrant, Enablement, Endpoint, LinkingAttempt
@@ -123,9 +122,9 @@ def _keep(user: Any, tokens: lwa.Tokens, host: str) -> None:
         defaults={
             "access_token": tokens.access_token,
             "refresh_token": tokens.refresh_token,
-            "expires_at": timezone.now() + timedelta(seconds=tokens.seconds),
+            "expires_at": Now() + timedelta(seconds=tokens.seconds),
             "host": host,
-            "enabled_at": timezone.now(),
+            "enabled_at": Now(),
             "disable_at": None,
             "attempts": 0,
             "trouble": "",
@@ -139,8 +138,7 @@ def standing(user: Any) -> Standing | None:
     if held is None:
         return None
     try:
-        token = _fresh(held)
-        enabled, link = _run(lambda http: skill_api.status(http, held.host, token), 5)
+        enabled, link = _with_token(held, skill_api.status)
     except (lwa.GrantRejected, skill_api.TokenRefused):
         Enablement.objects.filter(pk=held.pk, enabled_at=held.enabled_at).delete()
         return None
@@ -177,8 +175,7 @@ def _claim() -> Enablement | None:
 def _disable(held: Enablement) -> bool:
     row = Enablement.objects.filter(pk=held.pk, enabled_at=held.enabled_at, disable_at__isnull=False)
     try:
-        token = _fresh(held)
-        _run(lambda http: skill_api.disable(http, held.host, token), 5)
+        _with_token(held, skill_api.disable)
     except (lwa.GrantRejected, skill_api.TokenRefused):
         log.info("Amazon's leave has ended before the skill was disabled user=%s", held.user_id)
     except (lwa.LwaError, skill_api.SkillApiError) as error:
@@ -191,16 +188,27 @@ def _disable(held: Enablement) -> bool:
     return bool(row.delete()[0])
 
 
-def _fresh(held: Enablement) -> str:
-    """An access token that lives for a minute yet, renewed and stored if need be. Raises lwa.LwaError."""
-    if held.expires_at > timezone.now() + timedelta(minutes=1):
-        return held.access_token
+def _with_token(held: Enablement, ask: Callable[[aiohttp.ClientSession, str, str], Coroutine[Any, Any, Any]]) -> Any:
+    """What Amazon answers to `ask`, with an access token that lives for a minute yet; one that is refused all the same is renewed
+    once. Raises lwa.LwaError, skill_api.SkillApiError."""
+    rows = Enablement.objects.filter(pk=held.pk, expires_at__gt=Now() + timedelta(minutes=1))
+    if not rows.exists():
+        _renew(held)
+    try:
+        return _run(lambda http: ask(http, held.host, held.access_token), 5)
+    except skill_api.TokenRefused:
+        _renew(held)
+        return _run(lambda http: ask(http, held.host, held.access_token), 5)
+
+
+def _renew(held: Enablement) -> None:
     tokens = lwa.refresh_now(held.refresh_token)
-    ends = timezone.now() + timedelta(seconds=tokens.seconds)
-    Enablement.objects.filter(pk=held.pk, expires_at=held.expires_at).update(
-        access_token=tokens.access_token, refresh_token=tokens.refresh_token or held.refresh_token, expires_at=ends
+    held.access_token, held.refresh_token = tokens.access_token, tokens.refresh_token or held.refresh_token
+    Enablement.objects.filter(pk=held.pk, enabled_at=held.enabled_at).update(
+        access_token=held.access_token,
+        refresh_token=held.refresh_token,
+        expires_at=Now() + timedelta(seconds=tokens.seconds),
     )
-    return tokens.access_token
 
 
 def _run(work: Callable[[aiohttp.ClientSession], Coroutine[Any, Any, Any]], seconds: float) -> Any:

@@ -54,6 +54,7 @@ class _Row(NamedTuple):
     owed_since: datetime
     in_arrears: bool
     read_at: datetime
+    daily_at: datetime | None
     daily_due: bool
     may_report: bool
     settled: bool
@@ -84,6 +85,7 @@ class Job:
     version: int
     lease: uuid.UUID
     read_at: datetime  # the database's clock
+    daily_at: datetime | None
     daily_due: bool
     may_report: bool
     changed: dict[str, Any]
@@ -187,6 +189,7 @@ def _job(row: _Row, version: int, lease: uuid.UUID, unit: endpoints.Unit | None)
         version=version,
         lease=lease,
         read_at=row.read_at,
+        daily_at=row.daily_at,
         daily_due=row.daily_due,
         may_report=row.may_report,
         changed=orjson.loads(row.changed),
@@ -224,8 +227,8 @@ def _add_events(jobs: dict[int, Job]) -> None:
 _ENDPOINTS = """
 SELECT e.id, e.endpoint_id, e.grant_id, e.device_id, e.wanted, e.changed, e.attempts, e.announced_digest, e.duty,
   greatest(e.owed_since, e.reported_at), coalesce(e.missed_at, e.silent_missed_at) IS NOT NULL, now(),
-  coalesce(e.daily_at <= now(), false), coalesce(e.sent_at <= now() - %(pause)s, true), g.accepted_at <= now() - %(settled_after)s,
-  g.expires_at > now() + %(ahead)s, g.access_token, g.user_id, g.region, g.generation, g.state,
+  e.daily_at, coalesce(e.daily_at <= now(), false), coalesce(e.sent_at <= now() - %(pause)s, true),
+  g.accepted_at <= now() - %(settled_after)s, g.expires_at > now() + %(ahead)s, g.access_token, g.user_id, g.region, g.generation, g.state,
   d.ownership::text, d.name, d.serial_number, d.firmware_version, d.online, d.last_seen_at, d.device_model_id
 FROM skill_endpoint AS e JOIN skill_alexagrant AS g ON g.id = e.grant_id LEFT JOIN devices_device AS d ON d.id = e.device_id
 WHERE e.id = ANY (%(ids)s) ORDER BY e.id

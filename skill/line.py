@@ -18,7 +18,7 @@ ASIDE_PER_PLACE = 4
 
 
 class NotStarted(Exception):
-    """The lease would run out before an answer could come, or the door was closed meanwhile: given back."""
+    """The lease would run out before an answer could come, or the door was shut meanwhile: given back."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Tally:
     throttled: int = 0
     failed: int = 0
     count: Count = field(default_factory=Count)
-    closed_at: float = 0.0  # monotonic; who began before then says nothing more
+    shut_at: float = 0.0  # monotonic; who began before then says nothing more
 
     @property
     def requests(self) -> int:
@@ -113,7 +113,7 @@ class Line:
         return tally.failed <= 1 and bool(await self.db(pace.is_answered, self.credentials.region))
 
     def _check_that_it_may_start(self) -> None:
-        if time.monotonic() > self.start_by or self.began <= self.tally.closed_at:
+        if time.monotonic() > self.start_by or self.began <= self.tally.shut_at:
             raise NotStarted
 
     async def _look_elsewhere(self, event: Json) -> None:

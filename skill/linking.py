@@ -18,6 +18,7 @@ from django.utils import timezone
 from skill import attempts, endpoints, lwa, oauth, outbox, pace
 from skill.alexa.errors import AcceptGrantFailed
 from skill.database import select
+from skill.journal import journal
 from skill.models import AlexaGrant, Enablement, Endpoint, Event
 from skill.quoting import quote
 
@@ -137,7 +138,7 @@ def close(grant_id: int, generation: int, reason: str) -> bool:
     )
     if grant.state == State.CLOSING:
         oauth.revoke_all(grant.user_id, before=grant.closing_until - CLOSING_TIME)
-    log.info("grant closed user=%s region=%s reason=%s", grant.user_id, grant.region, reason)
+    journal.count(f"link closed in {grant.region}", example=f"of user {grant.user_id}: {reason}")
     return True
 
 
@@ -146,8 +147,9 @@ def _silence(grant: AlexaGrant) -> None:
     until that must be over."""
     ids = list(Endpoint.objects.select_for_update().filter(grant=grant).order_by("pk").values_list("pk", flat=True))
     Endpoint.objects.filter(pk__in=ids).update(due_at=None, lease=None, announced_digest="", not_before=None)
-    untold = [Event.Status.PENDING, Event.Status.WAITING]
-    Event.objects.filter(endpoint__in=ids, status__in=untold).update(status=Event.Status.CANCELLED, settled_at=Now())
+    untold = Event.objects.filter(endpoint__in=ids, status__in=[Event.Status.PENDING, Event.Status.WAITING])
+    held = list(untold.select_for_update().order_by("pk").values_list("pk", flat=True))
+    Event.objects.filter(pk__in=held).update(status=Event.Status.CANCELLED, settled_at=Now())
 
 
 @transaction.atomic

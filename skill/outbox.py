@@ -10,7 +10,6 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from devices.models import Device, DeviceModel, Slot
 from devices.signals import InventoryChange
@@ -70,7 +69,8 @@ def press(device_id: int, pressed_at: datetime) -> None:
         return  # Alexa was not told that it has a bell
     with transaction.atomic(savepoint=False):
         live = wake({device_id}, URGENT)
-        Event.objects.bulk_create([_ring(endpoint, pressed_at, timezone.now()) for endpoint, _ in live[device_id]])
+        ((now,),) = select("SELECT now()", {})
+        Event.objects.bulk_create([_ring(endpoint, pressed_at, now) for endpoint, _ in live[device_id]])
     doorbell.ring()
 
 
@@ -307,7 +307,8 @@ ON CONFLICT (grant_id, endpoint_id) DO UPDATE SET
   owed_since = CASE WHEN e.due_at IS NULL THEN now() ELSE e.owed_since END, duty = CASE WHEN e.due_at IS NULL THEN 0 ELSE e.duty END,
   silent_since = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.silent_since END,
   missed_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.missed_at END,
-  lease = CASE WHEN %(relinked)s THEN NULL ELSE e.lease END, last_code = '', last_text = ''
+  silent_missed_at = CASE WHEN e.due_at IS NULL THEN NULL ELSE e.silent_missed_at END,
+  lease = CASE WHEN %(relinked)s THEN NULL ELSE e.lease END, last_code = '', last_text = '', refused = false
 """
 _KNOWN = "SELECT endpoint_id, announced_digest, left_out FROM skill_endpoint WHERE grant_id = %(grant)s AND wanted AND due_at IS NOT NULL"
 _DISCOVERED = """

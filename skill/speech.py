@@ -234,7 +234,7 @@ async def _report(line: Line, outcome: Outcome) -> None:
                 )
             )
         except gateway.Refused as error:  # the next one is fresher; until then it stands on the row and in an alarm
-            outcome.code, outcome.text = error.code, error.text
+            outcome.code, outcome.text, outcome.refused = error.code, error.text, job.daily_due
         else:
             outcome.reported = True
             outcome.whole = outcome.whole or (bool(levels) and levels <= set(keys))

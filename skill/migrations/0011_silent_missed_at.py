@@ -15,4 +15,9 @@ class Migration(migrations.Migration):
             name='silent_missed_at',
             field=models.DateTimeField(blank=True, help_text='The same of a sensor that has no reading; its days are its own.', null=True),
         ),
+        # Until now both causes had their days in one column: what is noted of a silent sensor is not noted again.
+        migrations.RunSQL(
+            "UPDATE skill_endpoint SET silent_missed_at = missed_at WHERE silent_since IS NOT NULL AND missed_at IS NOT NULL",
+            migrations.RunSQL.noop,
+        ),
     ]

@@ -132,6 +132,9 @@ class Endpoint(models.Model):
     )
     last_code = models.CharField("Amazon's answer", max_length=64, blank=True)
     last_text = models.CharField("Amazon's words", max_length=300, blank=True)
+    refused = models.BooleanField(
+        db_default=False, help_text="Is that the answer to the last daily report? Then it stays until the next."
+    )
 
     objects = EndpointQuerySet.as_manager()
 

@@ -252,6 +252,42 @@ def test_asking_amazon_how_it_stands(hers: Client, alexa: Any, machine: Any, ama
     assert not Enablement.objects.exists()
 
 
+def test_a_token_that_amazon_takes_no_longer_is_renewed_before_the_leave_is_given_up(
+    hers: Client, alexa: Any, machine: Any, amazon: Amazon
+) -> None:
+    amazon.enable_script = enabling
+    come_back(hers, code="c", state=begin(hers)["state"])
+    first = Enablement.objects.get().access_token
+
+    def ended(method: str, body: Any) -> tuple[int, Any]:
+        return (401, {}) if amazon.enablements[-1][2] == first else enabling(method, body)
+
+    amazon.enable_script = ended
+    assert "ENABLED LINKED" in page_of(hers.post("/alexa/check/", follow=True)).text
+    assert Enablement.objects.get().access_token != first
+    amazon.enable_script = lambda method, body: (401, {})
+    assert "Look in the Alexa app" in page_of(hers.post("/alexa/check/", follow=True)).text
+    assert not Enablement.objects.exists()
+
+
+def test_a_token_of_the_enablement_lives_by_the_databases_clock(
+    hers: Client, alexa: Any, machine: Any, amazon: Amazon, monkeypatch: Any
+) -> None:
+    amazon.enable_script = enabling
+    come_back(hers, code="c", state=begin(hers)["state"])
+    asked = len(amazon.token_requests)
+    right = timezone.now
+    with monkeypatch.context() as fast:
+        fast.setattr("django.utils.timezone.now", lambda: right() + timedelta(hours=2))
+        assert enablement.standing(machine.owner).enabled
+        assert len(amazon.token_requests) == asked
+        Enablement.objects.update(expires_at=Now())
+        assert enablement.standing(machine.owner).enabled
+    assert len(amazon.token_requests) == asked + 1
+    held = Enablement.objects.annotate(now=Now()).get()
+    assert timedelta(minutes=59) < held.expires_at - held.now <= timedelta(hours=1)
+
+
 def test_unlinking_in_amazons_order(hers: Client, alexa: Any, machine: Any, amazon: Amazon, alice: Any) -> None:
     """Deletions, then the skill is disabled, then our tokens end, then Amazon's are gone (reference 8.5)."""
     order: list[str] = []

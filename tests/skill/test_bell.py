@@ -58,6 +58,16 @@ def test_a_press_that_is_older_than_a_minute(machine: Any, linked: Any, amazon: 
     assert all(event.settled_at for event in Event.objects.all())
 
 
+def test_a_press_heard_by_a_process_whose_clock_is_fast(
+    machine: Any, linked: Any, amazon: Any, monkeypatch: Any
+) -> None:
+    pressed = timezone.now()
+    monkeypatch.setattr("django.utils.timezone.now", lambda: pressed + timedelta(minutes=10))
+    tell(machine, Happening("doorbell_press", "ring-1", pressed), timezone.now())
+    deliver_all()
+    assert len(amazon.named("DoorbellPress")) == 1
+
+
 def test_a_press_of_what_alexa_does_not_know_as_a_bell(machine: Any, linked: Any, crema: Any) -> None:
     crema.capabilities = []
     crema.save()

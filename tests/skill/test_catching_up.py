@@ -82,7 +82,7 @@ class TestAnOutage:
         assert Endpoint.objects.get().last_code == "LwaUnavailable"
         assert Gateway.objects.get(name="NA").allowance >= 1, "nothing was said to this door"
 
-    def test_whoever_has_not_begun_when_the_door_is_closed_does_not_begin(
+    def test_whoever_has_not_begun_when_the_door_is_shut_does_not_begin(
         self, db: None, amazon: Any, settings: Any, monkeypatch: Any
     ) -> None:
         """Of thirty who were claimed together, those that were asked within a tick have failed; the others lose nothing by it."""

@@ -97,6 +97,15 @@ class Killed(BaseException):
     """Nothing catches it by its kind."""
 
 
+def test_a_database_host_that_vanishes_is_noticed_within_half_a_minute(db: None) -> None:
+    """As the client library understood it: it speaks up where nothing is said, and waits for no receipt for long."""
+    connection.ensure_connection()
+    said = connection.connection.info.get_parameters()
+    idle, interval, count = (int(said[f"keepalives_{name}"]) for name in ("idle", "interval", "count"))
+    assert idle + interval * count <= 30
+    assert 0 < int(said["tcp_user_timeout"]) <= 30_000
+
+
 @pytest.mark.django_db
 def test_times_are_read_as_they_stand() -> None:
     """With and without fractions of a second, before the epoch, and none."""

@@ -3,12 +3,14 @@
 import logging
 import re
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from skill import delivery, journal
-from skill.models import Endpoint
+from skill.models import AlexaGrant, Endpoint
 from tests.skill.deeds import make_due, reading
 
 
@@ -71,3 +73,25 @@ def test_delivery_writes_by_class(linked: Any, machine: Any, amazon: Any, paper:
     ]
     row = Endpoint.objects.get()
     assert (row.attempts, row.last_code) == (0, "")
+
+
+def test_links_that_end_and_customers_in_the_wrong_region_are_counted(
+    linked: Any, machine: Any, amazon: Any, caplog: Any
+) -> None:
+    caplog.set_level(logging.INFO)
+    AlexaGrant.objects.update(accepted_at=Now() - timedelta(hours=1))
+    for number, code in enumerate(("SKILL_NEVER_ENABLED_EXCEPTION", "SKILL_DISABLED_EXCEPTION")):
+        amazon.script = lambda event, code=code: (403, code)
+        reading(machine, 50 - number, number + 1)
+        make_due(Endpoint.objects.all())
+        delivery.deliver(5)
+    assert [record for record in caplog.records if record.name.startswith("skill.")] == []
+    journal.journal.write_when_due(now=True)
+    said = [re.sub(r" in \d+ s", "", words) for _, words in lines(caplog)]
+    assert (
+        f"link closed in NA: 1, one of them of user {machine.owner_id}: Amazon: SKILL_DISABLED_EXCEPTION: told so"
+        in said
+    )
+    assert any(
+        words.startswith(f"a customer unknown in NA: 1, one of them Alexa link #{linked.pk}: ") for words in said
+    )

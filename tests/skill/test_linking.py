@@ -112,6 +112,14 @@ def test_a_month_without_a_link_is_no_month_of_missed_reports(linked: Any, machi
     assert Endpoint.objects.get().duty == 1, "on time, and nothing before it"
 
 
+def test_what_was_noted_of_a_silent_sensor_ends_with_the_link(linked: Any, machine: Any, amazon: Any) -> None:
+    Endpoint.objects.update(silent_since=Now() - timedelta(days=2), silent_missed_at=Now() - timedelta(hours=1))
+    linking.close(linked.pk, linked.generation, "Unlinked.")
+    linking.accept_grant(machine.owner, "code-2", "NA")
+    endpoint = Endpoint.objects.get()
+    assert (endpoint.silent_since, endpoint.silent_missed_at) == (None, None)
+
+
 def test_another_region_and_back(linked: Any, machine: Any, amazon: Any) -> None:
     link_again(machine.owner, "code-2", "EU")
     link_again(machine.owner, "code-3", "NA")

@@ -39,13 +39,13 @@ def crossed(alice: Any, machine: Any, crema: Any, amazon: Any) -> list[Endpoint]
     return [first, second]
 
 
-def hold(endpoint: Endpoint) -> None:
+def hold(row: Endpoint | Event) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL deadlock_timeout = '60s'")  # not ours is the one that is broken off
-    Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+    type(row).objects.select_for_update().get(pk=row.pk)
 
 
-def while_another_locks_in_order(crossed: list[Endpoint], work: Callable[[], Any]) -> Any:
+def while_another_locks_in_order(crossed: list[Any], work: Callable[[], Any]) -> Any:
     """What `work` gives, or the error that it dies of, while somebody takes the first and then the second."""
     with transaction.atomic():
         hold(crossed[0])
@@ -71,6 +71,20 @@ def test_what_was_left_out_of_discovery_is_noted_in_the_order_of_ids(crossed: li
         ("Its name is empty.", ""),
         ("", "d" * 64),
     ]
+
+
+def test_uses_are_cancelled_in_the_order_of_ids(linked: Any, machine: Any, crema: Any) -> None:
+    """The first was parked and tried anew, and lies behind the second."""
+    pods(crema)
+    for sequence in (1, 2):
+        reading(machine, 1, sequence, slot="pods")
+    first, second = Event.objects.order_by("pk")
+    for status in (Event.Status.PARKED, Event.Status.PENDING):
+        Event.objects.filter(pk=first.pk).update(status=status)
+    assert while_another_locks_in_order(
+        [first, second], lambda: linking.close(linked.pk, linked.generation, "Unlinked.")
+    )
+    assert set(Event.objects.values_list("status", flat=True)) == {Event.Status.CANCELLED}
 
 
 def hear(machine: Any) -> Any:

@@ -1,5 +1,6 @@
 """The proof of the daily duty: what is missed is noted once, with its reason, whether or not a report is ever accepted again."""
 
+import asyncio
 import itertools
 import threading
 from datetime import timedelta
@@ -7,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from skill import claims, delivery, duty, jobs, linking, misses, outbox, tasks
+from devices import registry
+from skill import claims, delivery, duty, gateway, jobs, linking, misses, outbox, tasks
 from skill.models import AlexaGrant, Endpoint, Gateway, Miss
 from tests.bench import fleet
 from tests.skill.deeds import deliver_all, make_due, reading
@@ -205,6 +208,44 @@ class TestReasons:
         deliver_all()
         assert Endpoint.objects.get().last_code == "", "every level was accepted"
 
+    def test_a_passing_failure_does_not_hide_it_either(self, reported: Endpoint, machine: Any, amazon: Any) -> None:
+        amazon.script = lambda event: (400, "INVALID_REQUEST_EXCEPTION")
+        make_due(Endpoint.objects.all(), daily=True)
+        deliver_all()
+        for answer in ((503, "SERVICE_UNAVAILABLE_EXCEPTION"), None):
+            amazon.script = lambda event, answer=answer: answer
+            outbox.mark_changed([machine.pk], {"connectivity": "APP_INTERACTION"})
+            make_due(Endpoint.objects.all())
+            delivery.deliver(5)
+            endpoint = Endpoint.objects.get()
+            assert (endpoint.last_code, endpoint.attempts) == ("INVALID_REQUEST_EXCEPTION", 1 if answer else 0)
+        assert len(amazon.named("ChangeReport")) == 1
+        last_report(25)
+        amazon.script = lambda event: (503, "SERVICE_UNAVAILABLE_EXCEPTION")
+        delivery.deliver(5)
+        assert Endpoint.objects.get().last_code == "SERVICE_UNAVAILABLE_EXCEPTION", "that is the next daily report"
+        amazon.script = lambda event: None
+        make_due(Endpoint.objects.all())
+        deliver_all()
+        assert (Endpoint.objects.get().last_code, Endpoint.objects.get().refused) == ("", False)
+
+    def test_what_was_given_back_does_not_hide_what_failed_before(
+        self, reported: Endpoint, machine: Any, amazon: Any, monkeypatch: Any
+    ) -> None:
+        """The announcement had its answer so late that there was no time left for the report."""
+        monkeypatch.setattr(claims, "LEASE_SECONDS", gateway.TIMEOUT_SECONDS + 5 + 1)
+
+        async def late(event: Any) -> Any:
+            await asyncio.sleep(1.1)
+            return 503, "SERVICE_UNAVAILABLE_EXCEPTION"
+
+        amazon.script = late
+        registry.rename(machine, "Kitchen espresso")
+        make_due(Endpoint.objects.all(), daily=True)
+        delivery.deliver(1)
+        endpoint = Endpoint.objects.get()
+        assert (endpoint.last_code, endpoint.attempts) == ("SERVICE_UNAVAILABLE_EXCEPTION", 1)
+
     def test_amazon_refuses_every_report(self, reported: Endpoint, amazon: Any) -> None:
         """The daily report is done with until the next instant of the grid; it is missed all the same."""
         amazon.script = lambda event: (400, "INVALID_REQUEST_EXCEPTION")
@@ -237,6 +278,21 @@ class TestReasons:
         Endpoint.objects.update(last_code="OUR_BUG", last_text="ZeroDivisionError", due_at=Now() + timedelta(hours=1))
         misses.notice_all()
         assert noted() == [("Beans.Hopper", "late", "OUR_BUG")]
+
+
+def test_silent_days_noted_by_an_older_version_are_not_noted_again(reported: Endpoint) -> None:
+    """It had one column for the days of both causes."""
+    newest = [key for key in MigrationExecutor(connection).loader.graph.leaf_nodes() if key[0] == "skill"]
+    try:
+        MigrationExecutor(connection).migrate([("skill", "0010_owed_since")])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE skill_endpoint SET silent_since = now() - interval '9 days', missed_at = now() - interval '1 hour'"
+            )
+    finally:
+        MigrationExecutor(connection).migrate(newest)
+    assert misses.notice_all() == 0
+    assert not Miss.objects.exists()
 
 
 def test_who_is_not_linked_is_owed_nothing(reported: Endpoint, machine: Any) -> None:

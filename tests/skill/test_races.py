@@ -16,7 +16,7 @@ from devices import registry
 from devices.models import Device, Inventory
 from skill import claims, delivery, jobs, linking, outbox, renewal
 from skill.models import AlexaGrant, Endpoint
-from tests.skill.deeds import deliver_all, make_due, reading
+from tests.skill.deeds import deliver_all, levels, make_due, reading
 from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,6 +109,19 @@ def test_who_has_to_be_announced_again_during_a_talk_is_not_talked_about_twice(
     during_the_first_talk(amazon, announce_again)
     deliver_all()
     assert len(amazon.named("AddOrUpdateReport")) == 2
+
+
+@pytest.mark.parametrize("again", [outbox.resync, lambda grant: outbox.report_now([grant.endpoints.get().pk])])
+def test_levels_that_are_wanted_again_during_a_daily_report_are_told_again(
+    linked: Any, machine: Any, amazon: Any, again: Callable[[AlexaGrant], Any]
+) -> None:
+    reading(machine, 50, 1)
+    make_due(Endpoint.objects.all(), daily=True)
+    during_the_first_talk(amazon, lambda: again(linked))
+    deliver_all()
+    assert [levels(report) for report in amazon.named("ChangeReport")] == [[50], [50]]
+    endpoint = Endpoint.objects.annotate(now=Now()).get()
+    assert endpoint.daily_at > endpoint.now
 
 
 @pytest.mark.parametrize("unlinked_first", [False, True])
