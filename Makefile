@@ -45,7 +45,7 @@ check: $(VENV)/tested ## Style, types, the law of the rooms, migrations, deploym
 
 BENCH ?= delivery readings sns import skill
 bench: $(VENV)/tested ## Speeds and memory beside a floor measured in the same run (needs nginx; BENCH=one of them)
-	@for bench in $(BENCH); do $(BIN)/python -m tests.bench.bench_$$bench $(ARGS) || exit 1; done
+	@$(BIN)/python -m tests.bench $(BENCH) -- $(ARGS)
 
 faults: $(VENV)/tested ## Real processes killed on purpose: workers, the web, the bridge
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults $(ARGS)

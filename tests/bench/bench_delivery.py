@@ -1,8 +1,8 @@
 """Delivery against a gateway that costs next to nothing: `python -m tests.bench.bench_delivery [--json FILE] [--devices N] [--sizes N …]`.
 
 Every figure stands beside a floor measured in the same run, before and after it; of several rounds the one in the middle counts. A
-figure that this machine cannot measure is named with what is missing. The real path from claim to settling runs in worker processes;
-beat and the broker, which only ring, are not in it.
+figure that this machine cannot measure is named with what is missing. The path from claim to settling runs in worker processes of
+the bench's own; once it is walked whole, from beat's knock through the broker to a Celery worker.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,9 @@ class Run:
     write-ahead log for each."""
 
     rate: float
-    cpu: float
-    wal: float
-    memory_mib: int
+    cpu: float = 0.0
+    wal: float = 0.0
+    memory_mib: int = 0
 
 
 @dataclass
@@ -58,10 +59,10 @@ def main() -> None:
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         "GATEWAY_RATE": "1000000",
     }
-    (folder / "static").mkdir()
+    [(folder / name).mkdir(parents=True) for name in ("static", "broker/messages", "broker/control")]
+    figures = Figures(options.json)
     try:
         with embedded.running(folder), gateway() as address:
-            figures = Figures(options.json)
             prepare(address)
             if options.devices:
                 Bench(address, folder, figures, options.rounds, options.devices).measure()
@@ -69,6 +70,7 @@ def main() -> None:
     finally:
         embedded.remove(folder)
         shutil.rmtree(folder, ignore_errors=True)
+    figures.end()
 
 
 def _options() -> argparse.Namespace:
@@ -127,6 +129,8 @@ class Bench:
         add("cpu_microseconds_per_report", fresh.run.cpu, fresh.cpu, "<=1.67")
         add("wal_bytes_per_report", fresh.run.wal)
         add("worker_peak_memory_mib", fresh.run.memory_mib, None, "<=200")
+        whole = self.beside(lambda: report_when_beat_knocks(devices))
+        add("reports_per_second_beat_broker_celery", whole.run.rate, whole.rate, ">=0.6")
         expired = self.beside(lambda: report(devices, devices, expire_tokens=True))
         add("reports_per_second_tokens_expired", expired.run.rate, expired.rate / 2, ">=0.5")
         add("cpu_microseconds_per_report_tokens_expired", expired.run.cpu, expired.cpu * 2, "<=2")
@@ -201,6 +205,31 @@ def report(devices: int, reports: int, *, expire_tokens: bool = False, workers: 
     failed = Endpoint.objects.exclude(last_code="").count()
     assert failed == 0, f"{failed} of {reports} reports failed"
     return run
+
+
+def report_when_beat_knocks(devices: int) -> Run:
+    """Everybody's daily report by the processes of production: beat knocks, a Celery worker hears it from the broker. Counted from the
+    first report that was settled to the last, so that how long they take to start is not in it."""
+    from skill.models import Endpoint
+    from tests.bench import fleet
+
+    celery = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "portal.celery"]
+    worker = ["worker", "--queues", "delivery", "--pool", "solo", "--without-mingle", "--without-gossip"]
+    fleet.make_due(devices, devices)
+    began = fleet.now()
+    processes = [
+        subprocess.Popen([*celery, *words, "--loglevel", "ERROR"], cwd=ROOT)
+        for words in (worker, ["beat", "--pidfile="])
+    ]
+    try:
+        while Endpoint.objects.filter(daily_at__lte=began).exists():
+            assert all(process.poll() is None for process in processes), "beat or the worker ended by itself"
+            time.sleep(1)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(60)
+    return Run(fleet.pace_of_reports(began, devices))
 
 
 def use(devices: int) -> Run:

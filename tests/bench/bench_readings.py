@@ -53,6 +53,7 @@ def main() -> None:
     finally:
         embedded.remove(folder)
         subprocess.run(["rm", "-rf", str(folder)], check=True)
+    figures.end()
 
 
 def prepare() -> list[tuple[str, str]]:
