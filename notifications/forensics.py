@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509 import Certificate
+from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from notifications import asp, certificates, drs, inbox, sns
-from notifications.models import Message, Topic
+from notifications.models import Message, SigningCertificate, Topic
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,12 @@ def describe(certificate: Certificate) -> dict[str, str]:
         "MD5 (Amazon's file name)": hashlib.md5(der, usedforsecurity=False).hexdigest(),
         "PEM": certificate.public_bytes(serialization.Encoding.PEM).decode(),
     }
+
+
+def certificate_of(message: Message) -> dict[str, str]:
+    """The certificate that signed a stored message; empty where it was not kept."""
+    kept = SigningCertificate.objects.filter(pk=message.verdicts.get("certificate SHA-256", "")).first()
+    return describe(load_pem_x509_certificate(kept.pem.encode())) if kept else {}
 
 
 def as_text(report: Report) -> str:

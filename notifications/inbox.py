@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 from django.db.models import F, Q, Value
 from django.db.models.functions import Concat, Now
 
 from notifications import certificates, doorbell, sns
-from notifications.models import Message, Topic
+from notifications.models import Message, SigningCertificate, Topic
 from notifications.models.messages import FAILING
 
 SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
@@ -23,6 +25,7 @@ _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[ \t\r\n]*[{:,]?[ \t\r\n]*")  # what stands before a name or a value in an object
 TOPIC_LIFE = 3.0  # seconds
 _topics: dict[str, tuple[float, Topic]] = {}
+_certificates: set[str] = set()  # those that are kept already, as this process knows
 HELD = {
     "stale": "It came more than 75 minutes after Amazon sent it. Process it again to apply it.",
     "future": "It is dated more than 5 minutes ahead of our clock. Process it again to apply it.",
@@ -48,6 +51,7 @@ def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.
     if topic is None:
         raise sns.Forbidden("topic", "taken off our list just now")
     message = _row(verified, topic, way, without_secrets(body.decode()))
+    _keep(verified.certificate)
     if not message.insert_once():
         return _again(message)
     if message.state == Message.State.WAITING:
@@ -71,9 +75,18 @@ def _rules(arn: str) -> sns.TopicRules | None:
     return topic.rules() if topic else None
 
 
-def forget_topics() -> None:
-    """Ask for every topic anew."""
+def forget() -> None:
+    """Ask for every topic anew, and keep every certificate again."""
     _topics.clear()
+    _certificates.clear()
+
+
+def _keep(certificate: Certificate) -> None:
+    name = sns.facts_of(certificate).sha256
+    if name not in _certificates:
+        kept = SigningCertificate(sha256=name, pem=certificate.public_bytes(Encoding.PEM).decode())
+        SigningCertificate.objects.bulk_create([kept], ignore_conflicts=True)
+        _certificates.add(name)
 
 
 def _row(verified: sns.Verified, topic: Topic, way: Message.Way, body: str) -> Message:

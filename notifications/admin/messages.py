@@ -70,7 +70,10 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     fieldsets = [
         (None, {"fields": ["message_id", "topic", "kind", "subject", "sent_at", "received_at", "came_by"]}),
         ("Where it is and why", {"fields": ["said_state", "reason", "error", "attempts", "due_at"]}),
-        ("What the checks found", {"fields": ["shown_checks", "shown_verdicts", "shown_canonical"]}),
+        (
+            "What the checks found",
+            {"fields": ["shown_checks", "shown_verdicts", "shown_certificate", "shown_canonical"]},
+        ),
         ("What was understood", {"fields": ["shown_notification", "shown_changed", "shown_parsed"]}),
         ("As received, links and token masked", {"fields": ["shown_body"]}),
     ]
@@ -78,6 +81,7 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         "said_state",
         "shown_checks",
         "shown_verdicts",
+        "shown_certificate",
         "shown_canonical",
         "shown_notification",
         "shown_changed",
@@ -118,9 +122,14 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         rows = message.verdicts.get("checks", [])
         return format_html_join("", "<p><strong>{}</strong>: {} ({})</p>", ((row[0], row[1], row[2]) for row in rows))
 
-    @display(description="Certificate and signature")
+    @display(description="Signature")
     def shown_verdicts(self, message: Message) -> SafeString:
         return pretty({name: found for name, found in message.verdicts.items() if name != "checks"})
+
+    @display(description="Certificate")
+    def shown_certificate(self, message: Message) -> SafeString:
+        found = forensics.certificate_of(message)
+        return as_written("\n".join(f"{name}: {value}" for name, value in found.items()) or "—")
 
     @display(description="Canonical string")
     def shown_canonical(self, message: Message) -> SafeString:

@@ -5,7 +5,7 @@ Here: columns, constraints and questions to one row or a set, a file for each ma
 """
 
 from notifications.models.ledger import Notification
-from notifications.models.messages import Message, MessageBody, MessageQuerySet
+from notifications.models.messages import Message, MessageBody, MessageQuerySet, SigningCertificate
 from notifications.models.orders import Order, OrderItem, OrderQuerySet
 from notifications.models.properties import EndpointAlias, PropertyEvent, PropertyOperation
 from notifications.models.registrations import DrsRegistration, SlotSubscription
@@ -23,6 +23,7 @@ __all__ = [
     "OrderQuerySet",
     "PropertyEvent",
     "PropertyOperation",
+    "SigningCertificate",
     "SlotSubscription",
     "Topic",
 ]

@@ -191,3 +191,13 @@ class MessageBody(models.Model):
 
     def __str__(self) -> str:
         return f"body of {self.message_id}"
+
+
+class SigningCertificate(models.Model):
+    """A certificate that signed messages, whole: each message names its fingerprint, and Amazon takes old ones away."""
+
+    sha256 = models.CharField("SHA-256", max_length=64, primary_key=True)
+    pem = models.TextField("PEM")
+
+    def __str__(self) -> str:
+        return self.sha256

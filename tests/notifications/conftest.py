@@ -76,7 +76,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
 @pytest.fixture(autouse=True)
 def topics_anew() -> None:
     """What another test's topic was is forgotten."""
-    inbox.forget_topics()
+    inbox.forget()
 
 
 @pytest.fixture(autouse=True)

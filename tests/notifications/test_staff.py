@@ -7,9 +7,10 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from notifications.models import DrsRegistration, Message, Notification, Order, Topic
-from tests.notifications.signing_amazon import Amazon, dash
+from tests.notifications.signing_amazon import Amazon, dash, pem
 
 pytestmark = pytest.mark.django_db
 
@@ -65,11 +66,12 @@ def test_every_list_and_every_page_opens(model: type[Any], desk: Client, order: 
             assert secret not in text
 
 
-def test_a_message_shows_why_what_and_where_to(desk: Client, order: Order) -> None:
+def test_a_message_shows_why_what_and_where_to(desk: Client, order: Order, amazon: Amazon) -> None:
     message = order.notifications.get().message
     text = desk.get(page(Message, message.pk)).content.decode()
     for shown in ("valid, version 2", "CRM20-0001", page(Order, order.pk), "OrderPlacedNotification", "(masked)"):
         assert shown in text
+    assert escape(pem(amazon.certificate).decode()) in text
 
 
 def test_an_order_shows_its_items_and_the_notifications_behind_it(desk: Client, order: Order) -> None:
