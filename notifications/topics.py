@@ -1,6 +1,6 @@
 """Our subscriptions to topics: confirmed through Amazon's API and never by opening an address from a message.
 
-Making topics and subscribing are not here yet; staff do that in AWS's console and enter the topic.
+Making topics and subscribing is `provision.py`, or staff in AWS's console, who then enter the topic.
 """
 
 from datetime import timedelta

@@ -129,7 +129,8 @@ class MessageAdmin(ReadOnly, ModelAdmin):
     @display(description="Certificate")
     def shown_certificate(self, message: Message) -> SafeString:
         found = forensics.certificate_of(message)
-        return as_written("\n".join(f"{name}: {value}" for name, value in found.items()) or "—")
+        pem = found.pop("PEM", "—")
+        return as_written("\n".join([*(f"{name}: {value}" for name, value in found.items()), pem]))
 
     @display(description="Canonical string")
     def shown_canonical(self, message: Message) -> SafeString:
