@@ -79,6 +79,7 @@ class _Lane:
         self.in_flight = 0
         self.tally = Tally()
         self.more = False  # did the last look find something?
+        self.is_held_up = False  # or did the door allow none?
         self.look_at = (
             0.0  # monotonic; where nothing was found, others at work are not held up by looking again at once
         )
@@ -138,8 +139,10 @@ class _Slice:
             journal.write_when_due()
 
     async def _linger(self) -> bool:
-        """Wait for what comes due within the next second or so, rather than leave it to the next sweep."""
-        wait = await self.db(claims.next_due_in)
+        """Wait for what comes due, or may be said, within the next second or so, rather than leave it to the next sweep."""
+        waits = [await self.db(claims.next_due_in)]
+        waits += [await self.db(pace.next_turn_in, lane.region) for lane in self.lanes if lane.is_held_up]
+        wait = min((seconds for seconds in waits if seconds is not None), default=None)
         if wait is None or wait > LINGER_SECONDS:
             return False
         await asyncio.sleep(max(wait, SHORTEST_NAP))
@@ -158,14 +161,15 @@ class _Slice:
     async def _fill(self, lane: _Lane) -> bool:
         start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
-        for credentials, work in (await self.db(_claim, lane.region, lane.room())).values():
+        found = await self.db(_claim, lane.region, lane.room())
+        for credentials, work in (found or {}).values():
             line = Line(credentials, self.http, self.db, lane.places, self.renewals, start_by, lane.tally)
             talk = asyncio.create_task(tell(line, work))
             talk.add_done_callback(self._ended)
             self.talks[talk] = lane, len(work)
             claimed += len(work)
         lane.in_flight += claimed
-        lane.more = claimed > 0
+        lane.more, lane.is_held_up = claimed > 0, found is None
         lane.look_at = 0.0 if lane.more else time.monotonic() + TICK_SECONDS
         return lane.more
 
@@ -210,10 +214,11 @@ class _Slice:
         journal.write_when_due()
 
 
-def _claim(region: str, room: int) -> dict[int, Any]:
-    """As many as there is room for and the door allows, one request for each; the siblings that come with them, the next ones wait for."""
+def _claim(region: str, room: int) -> dict[int, Any] | None:
+    """As many as there is room for and the door allows, one request for each; the siblings that come with them, the next ones wait for.
+    None if it allows none."""
     if (taken := pace.take(region, room)) == 0:
-        return {}
+        return None
     claimed = claims.claim(region, taken)
     pace.give_back(region, taken - len(claimed))
     return jobs.load(claimed) if claimed else {}

@@ -32,6 +32,14 @@ def take(name: str, wanted: int) -> int:
     return 1 if probing else 0
 
 
+def next_turn_in(name: str) -> float | None:
+    """Seconds until the bucket holds a request; None while the breaker is open."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_TURN, {"name": name, "limit": FAILURES_TO_OPEN})
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def give_back(name: str, requests: int) -> None:
     """What was taken and not started; a negative number is what was started besides, and the next ones wait for it."""
     if requests:
@@ -103,6 +111,10 @@ UPDATE skill_gateway AS g SET
                     ELSE asked.open_until END
 FROM asked WHERE g.name = asked.name
 RETURNING asked.closed, asked.open_until <= now(), asked.taken
+"""
+_NEXT_TURN = """
+SELECT greatest(0, (1 - allowance) / rate - extract(epoch FROM now() - refilled_at))::float FROM skill_gateway
+WHERE name = %(name)s AND failures < %(limit)s
 """
 _SLOW_DOWN = """
 UPDATE skill_gateway SET rate = greatest(1, rate / 2), allowance = least(allowance, 0), slowed_at = now()

@@ -82,6 +82,17 @@ class TestAnOutage:
         assert Endpoint.objects.get().last_code == "LwaUnavailable"
         assert Gateway.objects.get(name="NA").allowance >= 1, "nothing was said to this door"
 
+    def test_one_slice_goes_on_at_the_pace_though_the_bucket_is_empty_now_and_then(
+        self, db: None, amazon: Any, settings: Any, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(delivery, "LINGER_SECONDS", 1.5)
+        settings.GATEWAY_RATE = 10
+        amazon.valid.add("Atza|" + "x" * 400)
+        fleet.fill(1, 14)
+        fleet.make_due(14, 14)
+        delivery.deliver(30)
+        assert len(amazon.named("ChangeReport")) == 14
+
     def test_whoever_has_not_begun_when_the_door_is_shut_does_not_begin(
         self, db: None, amazon: Any, settings: Any, monkeypatch: Any
     ) -> None:
