@@ -41,9 +41,10 @@ def run(bench: str, words: list[str]) -> tuple[list[str], list[Any]]:
         missed: list[str] = []
         assert process.stdout is not None
         for line in process.stdout:
-            print(line, end="", flush=True)
             if line.startswith(MISSED):
                 missed = line.removeprefix(MISSED).strip().split(", ")
+            else:
+                print(line, end="", flush=True)
         if process.wait() and not missed:
             missed = [f"bench_{bench}, which broke off"]
         return missed, json.loads(Path(figures.name).read_text() or "[]")

@@ -91,7 +91,7 @@ def test_a_link_is_dated_by_the_database(machine: Any, amazon: Any, transactiona
 
 @pytest.mark.usefixtures("another_clock")
 def test_a_renewed_token_runs_out_by_the_database(old_token: Any, machine: Any, amazon: Any) -> None:
-    make_due(Endpoint.objects.all(), daily=True)
+    reading(machine, 41, 1)
     deliver_all()
     assert len(amazon.token_requests) == 1
     grant = AlexaGrant.objects.annotate(now=Now()).get()
