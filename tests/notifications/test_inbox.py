@@ -299,7 +299,13 @@ LAYOUTS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.text() | SECRETS, VALUES, max_size=6), LAYOUTS)
+TEXTS = st.text() | st.sampled_from(["Token", '"Token"', '"Token":"x"', '\\"TOKEN\\" : ', 'unsubscribeUrl"'])
+
+
+@given(
+    st.dictionaries(st.text() | SECRETS, VALUES, max_size=6) | st.dictionaries(TEXTS | SECRETS, TEXTS, max_size=6),
+    LAYOUTS,
+)
 def test_a_body_is_kept_as_it_came_but_for_the_values_of_its_secrets(
     document: dict[str, Any], layout: dict[str, Any]
 ) -> None:
@@ -307,6 +313,7 @@ def test_a_body_is_kept_as_it_came_but_for_the_values_of_its_secrets(
     masked = {name: inbox.MASK if name.lower() in inbox.SPELLINGS else value for name, value in document.items()}
     assert kept == json.dumps(masked, **layout)
     assert inbox.without_secrets(kept) == kept
+    assert inbox.without_secrets(json.dumps(document, **layout), document) == kept
 
 
 @pytest.mark.django_db
