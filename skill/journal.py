@@ -25,16 +25,20 @@ class Journal:
         self._examples: dict[tuple[int, str], str] = {}
         self._since = time.monotonic()
 
-    def count(self, what: str, level: int = logging.INFO, example: str = "") -> None:
-        """One more of this class; the minute's line names the first example."""
+    def count(self, what: str, level: int = logging.INFO, example: str = "") -> int:
+        """One more of this class; how many that are in this minute, whose line names the first example. What is due is written: a web
+        process counts seldom, and nobody else there looks at the minute."""
         with self._lock:
             self._counts[level, what] += 1
+            number = self._counts[level, what]
             self._examples.setdefault((level, what), example)
+        if time.monotonic() - self._since >= EVERY:
+            self.write_when_due()
+        return number
 
     def trouble(self, what: str, example: str, error: BaseException | None = None) -> None:
         """The same for what an engineer must see: the first of the minute is written at once, with the error's traceback."""
-        self.count(what, logging.ERROR, example)
-        if self._counts[logging.ERROR, what] == 1:
+        if self.count(what, logging.ERROR, example) == 1:
             log.error("%s: %s", what, example, exc_info=error)
 
     def write_when_due(self, now: bool = False) -> None:

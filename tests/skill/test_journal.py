@@ -48,6 +48,18 @@ def test_the_first_trouble_of_a_minute_is_told_at_once_with_its_traceback(paper:
     assert lines(paper)[1][1].startswith("ZeroDivisionError about an endpoint: 5 in ")
 
 
+def test_where_nobody_looks_at_the_minute_the_next_count_writes_it(paper: Any) -> None:
+    book = journal.Journal()
+    book.count("link closed in NA", example="of user 1: unlinked")
+    assert lines(paper) == []
+    book._since -= 60
+    book.count("link closed in NA", example="of user 2: unlinked")
+    assert lines(paper) == [("INFO", "link closed in NA: 2 in 60 s, one of them of user 1: unlinked")]
+    book._since -= 60
+    book.trouble("a bug", "e-1", ZeroDivisionError())
+    assert [record.exc_info is not None for record in paper.records] == [False, False, True], "and its traceback"
+
+
 def test_threads_lose_no_count(paper: Any) -> None:
     book = journal.Journal()
     threads = [threading.Thread(target=lambda: [book.count("a") for _ in range(2000)]) for _ in range(4)]
