@@ -55,7 +55,7 @@ fleet: $(VENV)/tested ## 1,000 faulty units, 30 days, 10 minutes, over HTTP and 
 	@FLEET=$(FLEET) $(BIN)/python -m pytest -s tests/faults/test_simulated_fleet.py tests/faults/test_simulated_fleet_mqtt.py $(ARGS)
 
 screenshots: $(VENV)/tested ## New pictures for the README
-	@mkdir -p .data/screenshots && SCREENSHOTS=.data/screenshots $(BIN)/python -m pytest -q tests/browser && \
+	@mkdir -p .data/screenshots && SCREENSHOTS=.data/screenshots $(BIN)/python -m pytest -q tests/test_the_loop.py -k chromium && \
 	cp .data/screenshots/sandbox.png .data/screenshots/device.png tests/browser/screenshots/
 
 manage: $(VENV)/installed ## A management command on the embedded database: make manage ARGS="…"

@@ -343,6 +343,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+if EMBEDDED:  # on one's own machine nothing is far away, and compressing takes seconds
+    WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("css", "js", "map", "svg", "txt", "md", "html")
 
 # --- Browser safety ----------------------------------------------------------------------------------------------------------
 _https = PUBLIC_URL.startswith("https://")
