@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 from django.db.models import F, Q, Value
@@ -17,7 +18,7 @@ from django.db.models.functions import Concat, Now
 
 from notifications import certificates, doorbell, sns
 from notifications.models import Message, SigningCertificate, Topic
-from notifications.models.messages import FAILING
+from notifications.models.messages import FAILING, Arrival, seal
 
 SECRET = ("Token", "SubscribeURL", "UnsubscribeURL")
 SPELLINGS = {name.lower() for name in SECRET}
@@ -39,8 +40,8 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.Way.HTTPS) -> Message:
-    """Verify a message that came to the door or by a queue and store it once; ring. The row, new or as it was.
+def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.Way.HTTPS) -> str:
+    """Verify a message that came to the door or by a queue and store it once; ring. Its MessageId.
 
     Idempotent by (topic, MessageId), whichever way it comes first. By a queue it may be weeks old: it is not held for
     its age, and frees the same message that is. On the wire for an unknown certificate (5 s at most), so call it with
@@ -52,13 +53,13 @@ def receive(body: bytes, headers: Mapping[str, str], way: Message.Way = Message.
     topic = _known_topic(verified.envelope["TopicArn"])
     if topic is None:
         raise sns.Forbidden("topic", "taken off our list just now")
-    message = _row(verified, topic, way, without_secrets(body.decode(), verified.envelope.document))
+    arrival = _arrival(verified, topic, way, without_secrets(body.decode(), verified.envelope.document))
     _keep(verified.certificate)
-    if not message.insert_once():
-        return _again(message)
-    if message.state == Message.State.WAITING:
+    if not Message.objects.keep(arrival):
+        _again(arrival)
+    elif arrival.waits:
         doorbell.ring()
-    return message
+    return arrival.message_id
 
 
 def _known_topic(arn: str) -> Topic | None:
@@ -91,23 +92,22 @@ def _keep(certificate: Certificate) -> None:
         _certificates.add(name)
 
 
-def _row(verified: sns.Verified, topic: Topic, way: Message.Way, body: str) -> Message:
+def _arrival(verified: sns.Verified, topic: Topic, way: Message.Way, body: str) -> Arrival:
     envelope, held = verified.envelope, HELD.get(verified.freshness, "")
-    message = Message(
-        topic_id=topic.pk,
+    return Arrival(
+        topic=topic.pk,
         message_id=envelope["MessageId"].lower(),
         kind=envelope["Type"],
         subject=envelope.fields.get("Subject", ""),
         sent_at=envelope.timestamp,
-        came_by=way,
-        body=body,
-        verdicts=_verdicts(verified),
+        came_by=way.value,
+        sealed=seal({name: envelope[name] for name in SECRET if name in envelope.fields}),
+        verdicts=orjson.dumps(_verdicts(verified)).decode(),
+        state=(Message.State.HELD if held else Message.State.WAITING).value,
         reason=held,
+        waits=not held,
+        body=body,
     )
-    if held:
-        message.state, message.due_at = Message.State.HELD, None
-    message.seal({name: envelope[name] for name in SECRET if name in envelope.fields})
-    return message
 
 
 def without_secrets(text: str, document: Mapping[str, Any] | None = None) -> str:
@@ -158,7 +158,7 @@ def _after(text: str, place: int) -> int:
 def _verdicts(verified: sns.Verified) -> dict[str, object]:
     facts, envelope = sns.facts_of(verified.certificate), verified.envelope
     return {
-        "checks": [list(check) for check in verified.checks],
+        "checks": [tuple(check) for check in verified.checks],
         "signature": f"valid, version {envelope['SignatureVersion']}",
         "freshness": verified.freshness,
         "certificate": envelope["SigningCertURL"],
@@ -168,13 +168,11 @@ def _verdicts(verified: sns.Verified) -> dict[str, object]:
     }
 
 
-def _again(message: Message) -> Message:
+def _again(arrival: Arrival) -> None:
     """A repetition changes nothing, except that it frees a message that was held for its time and is fresh now."""
-    stored = Message.objects.get(topic=message.topic_id, message_id=message.message_id)
-    timely = message.state == Message.State.WAITING and stored.reason in HELD.values()
-    if timely and stored.state == Message.State.HELD:
+    stored = Message.objects.get(topic=arrival.topic, message_id=arrival.message_id)
+    if arrival.waits and stored.state == Message.State.HELD and stored.reason in HELD.values():
         replay(stored)
-    return stored
 
 
 def replay(message: Message) -> None:

@@ -70,14 +70,14 @@ def _take_batch(client: Any, queue: str, way: Message.Way, wait: int) -> Counter
 def _take(letter: dict[str, Any], way: Message.Way) -> str:
     """“stored” (now or before), “refused” (not Amazon's, or not for us), or “later” (our own trouble)."""
     try:
-        message = inbox.receive(letter["Body"].encode("utf-8", "surrogatepass"), {}, way)
+        message_id = inbox.receive(letter["Body"].encode("utf-8", "surrogatepass"), {}, way)
     except sns.Refused as problem:
         log.warning("A message in the queue was refused by the check: %s", problem)
         return "refused"
     except (sns.CertificateUnavailable, DatabaseError, InterfaceError) as problem:
         log.error("A message in the queue could not be taken now: %s %s", type(problem).__name__, problem)
         return "later"
-    log.info("SNS message %s is stored (%s)", message.message_id, way)
+    log.info("SNS message %s is stored (%s)", message_id, way)
     return "stored"
 
 

@@ -39,7 +39,14 @@ _SHAPES: Final[dict[str, re.Pattern[str]]] = {
     "Token": re.compile(r"[^\x00-\x1f\x7f-\x9f]+"),
     "SubscribeURL": re.compile(r"[^\x00-\x1f\x7f-\x9f]+"),
 }
-_CERTIFICATE_FILE: Final = r"/SimpleNotificationService-[0-9a-f]{32}\.pem"
+_RAW: Final = "x-amz-sns-rawdelivery"
+_SAID_TWICE: Final = {
+    "x-amz-sns-message-type": "Type",
+    "x-amz-sns-message-id": "MessageId",
+    "x-amz-sns-topic-arn": "TopicArn",
+}
+HEADERS: Final = (_RAW, *_SAID_TWICE)  # all that are looked at
+_CERTIFICATE_FILE: Final = re.compile(r"/SimpleNotificationService-[0-9a-f]{32}\.pem")
 _ONE_PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n)+-----END CERTIFICATE-----(?:\r?\n)?"
 )
@@ -174,7 +181,7 @@ class _Examination:
         self.address = ""
 
     def not_raw(self) -> str:
-        if self.headers.get("x-amz-sns-rawdelivery", "").strip():
+        if self.headers.get(_RAW, "").strip():
             raise Forbidden("raw delivery", "raw messages carry no signature")
         return "not a raw delivery"
 
@@ -296,16 +303,16 @@ def _base64(text: str) -> bytes:
 
 def _compare_headers(envelope: Envelope, headers: Mapping[str, str]) -> None:
     """Headers are not signed: they may only agree."""
-    for header, field in (("message-type", "Type"), ("message-id", "MessageId"), ("topic-arn", "TopicArn")):
-        if headers.get(f"x-amz-sns-{header}", envelope[field]) != envelope[field]:
+    for header, field in _SAID_TWICE.items():
+        if headers.get(header, envelope[field]) != envelope[field]:
             raise Forbidden("headers", f"{field} differs between header and body")
 
 
 def _certificate_address(envelope: Envelope) -> str:
     """The address as text, equal to the only form allowed: the exact host of the topic's own region."""
-    host = regions.api_host(envelope["TopicArn"])
-    address = envelope["SigningCertURL"]
-    if host is None or not re.fullmatch(re.escape(f"https://{host}") + _CERTIFICATE_FILE, address):
+    host, address = regions.api_host(envelope["TopicArn"]), envelope["SigningCertURL"]
+    origin = f"https://{host}"
+    if host is None or not address.startswith(origin) or not _CERTIFICATE_FILE.fullmatch(address, len(origin)):
         raise Forbidden("certificate address", "not Amazon's for this topic")
     return address
 

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 1024 * 1024
 ANSWER_SECONDS = 10.0  # SNS waits 15
+HEADERS = {f"HTTP_{name.upper().replace('-', '_')}": name for name in sns.HEADERS}
 
 
 class _TooLarge(Exception):
@@ -71,8 +72,7 @@ def _receive(body: bytes, request: HttpRequest) -> HttpResponse:
 
 def _sns_headers(request: HttpRequest) -> dict[str, str]:
     """The only headers that verification looks at, without taking all the others apart."""
-    found = {name: value for name, value in request.META.items() if name.startswith("HTTP_X_AMZ_SNS_")}
-    return {name[5:].replace("_", "-"): value for name, value in found.items()}
+    return {name: request.META[key] for key, name in HEADERS.items() if key in request.META}
 
 
 def _body(request: HttpRequest) -> bytes:

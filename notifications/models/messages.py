@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from typing import Any, Self
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
 
-import orjson
+import psycopg
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import connection, models, transaction
@@ -28,8 +28,38 @@ def _keys() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.TOKEN_KEYS])
 
 
+def seal(secrets: dict[str, str]) -> bytes | None:
+    """Encrypted, for `Message.sealed`."""
+    return _keys().encrypt(json.dumps(secrets).encode()) if secrets else None
+
+
+class Arrival(NamedTuple):
+    """A verified message as it is to be kept; `verdicts` is JSON, and one that waits is due now."""
+
+    topic: int
+    message_id: str
+    kind: str
+    subject: str
+    sent_at: datetime
+    came_by: str
+    sealed: bytes | None
+    verdicts: str
+    state: str
+    reason: str
+    waits: bool
+    body: str
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     """Questions to the inbox."""
+
+    def keep(self, arrival: Arrival) -> bool:
+        """Store it and its body unless this topic's message is there already; True when it was new. One statement, its values bound
+        by the server: Django's cursors quote them into the text, which for a body costs as much as all the rest."""
+        connection.ensure_connection()
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            [kept] = cursor.execute(_KEEP, arrival).fetchone()
+        return kept is not None
 
     def due(self) -> Self:
         """What waits and whose time has come, oldest first, by the database's clock."""
@@ -121,17 +151,6 @@ class Message(models.Model):
             super().save(*args, **options)
             MessageBody.objects.create(message=self, body=self._body)
 
-    def insert_once(self) -> bool:
-        """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
-        waits = self.state == Message.State.WAITING
-        verdicts = orjson.dumps(self.verdicts).decode()
-        known = [self.topic_id, self.message_id, self.kind, self.subject, self.sent_at, self.came_by, self.sealed, verdicts,
-                 self.state, self.reason, waits, self.body]  # fmt: skip
-        with connection.cursor() as cursor:
-            cursor.execute(_KEEP, known)
-            [self.pk] = cursor.fetchone()
-        return self.pk is not None
-
     _body: str | None = None
     _body_is_known = False
 
@@ -163,9 +182,6 @@ class Message(models.Model):
     def attributes(self) -> object:
         """MessageAttributes: not signed, a hint at best."""
         return self.document.get("MessageAttributes")
-
-    def seal(self, secrets: dict[str, str]) -> None:
-        self.sealed = _keys().encrypt(json.dumps(secrets).encode()) if secrets else None
 
     def unseal(self) -> dict[str, str]:
         """Token and SubscribeURL, or nothing once they were forgotten."""

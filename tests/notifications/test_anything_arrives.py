@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,3 +100,30 @@ def test_any_field_replaced_by_anything_is_an_envelope_or_refused(changes: dict[
 def test_strict_json_reads_what_json_reads_or_says_why_not(text: str) -> None:
     with contextlib.suppress(strict_json.NotStrict):
         assert strict_json.read_object(text) == json.loads(text)
+
+
+BROKEN = [
+    '{"a": "\\ud800"}',
+    '{"\\uDFFF": 1}',
+    '{"a": "' + "\ud800" + '"}',
+    '{"a": 1e999}',
+    '{"a": -1e999}',
+    '{"a": ' + "[" * 31 + "1" + "]" * 31 + "}",
+    '{"a": ' * 32 + "1" + "}" * 32,
+]
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
+def test_what_is_broken_or_deep_is_never_taken_at_a_glance(text: str) -> None:
+    with pytest.raises(strict_json.NotStrict):
+        strict_json.read_object(text)
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # halves of pairs too
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT | JSON), st.booleans())
+def test_a_glance_says_what_a_long_look_says(document: dict[str, Any], ascii_only: bool) -> None:
+    text = json.dumps(document, ensure_ascii=ascii_only)
+    if strict_json._is_plain(text):
+        strict_json._refuse_deep_or_broken(json.loads(text))

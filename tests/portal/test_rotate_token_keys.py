@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from notifications.models import Message, Topic
+from notifications.models.messages import seal
 from portal import key_rotation
 from skill.fields import Undecryptable, encrypt
 from skill.models import AlexaGrant, Enablement
@@ -34,12 +35,8 @@ def sealed(keys: list[str], django_user_model: Any, settings: Any) -> int:
         tokens = {"access_token": f"Atza|{number}", "refresh_token": f"Atzr|{number}"}
         AlexaGrant.objects.create(user=user, region="NA", accepted_at=timezone.now(), expires_at=ends, **tokens)
     Enablement.objects.create(user=user, access_token="Atza|e", refresh_token="Atzr|e", expires_at=ends, host="h")
-    message = Message(
-        topic=Topic.objects.create(arn="arn:aws:sns:us-east-1:000000000000:t"), message_id="m", sent_at=ends
-    )
-    message.body = "{}"
-    message.seal({"Token": "t"})
-    message.insert_once()
+    topic = Topic.objects.create(arn="arn:aws:sns:us-east-1:000000000000:t")
+    Message.objects.create(topic=topic, message_id="m", sent_at=ends, body="{}", sealed=seal({"Token": "t"}))
     settings.TOKEN_KEYS = [keys[1], keys[0]]
     return 7 * 2 + 2 + 1
 
