@@ -3,6 +3,8 @@
 Never shown: tokens, subscribe and unsubscribe links (they are masked where they are stored).
 """
 
+from datetime import datetime
+
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -58,12 +60,12 @@ class ExplainForm(forms.Form):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnly, ModelAdmin):
-    list_display = ["message_id", "shown_kind", "shown_state", "reason", "received_at", "attempts", "topic"]
+    list_display = ["message_id", "shown_kind", "shown_state", "reason", "shown_received", "attempts", "topic"]
     list_filter = ["state", "kind", "topic"]
     list_select_related = ["topic", "notification"]
     search_fields = ["message_id", "notification__notification_id", "notification__serial_number"]
     search_help_text = "Message ID, notification ID or serial number, whole"
-    ordering = ["-received_at"]
+    ordering = ["-pk"]
     show_full_result_count = False
     actions = ["process_again", "set_aside"]
     actions_list = ["open_explain"]
@@ -115,6 +117,11 @@ class MessageAdmin(ReadOnly, ModelAdmin):
         """A Dash notification by its own name, anything else by SNS's."""
         said = getattr(message, "notification", None)
         return said.kind if said else message.get_kind_display()
+
+    @display(description="Received at", ordering="pk")
+    def shown_received(self, message: Message) -> datetime:
+        """In the order of arrival, for which there is an index."""
+        return message.received_at
 
     @display(description="Checks")
     def shown_checks(self, message: Message) -> SafeString:

@@ -134,8 +134,7 @@ class Message(models.Model):
         constraints = [models.UniqueConstraint(fields=["message_id", "topic"], name="message_stored_once")]
         indexes = [
             models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="message_due"),
-            models.Index(fields=["-received_at"], name="message_newest"),
-            models.Index(fields=["topic", "-received_at"], name="message_newest_of_topic"),
+            models.Index(fields=["topic", "received_at"], name="message_of_topic"),
             models.Index(fields=["state"], condition=Q(state__in=["held", "quarantined"]), name="message_for_a_person"),
         ]
 
