@@ -5,11 +5,11 @@ under an HMAC with the site's secret (SECRET_KEY, then SECRET_KEY_FALLBACKS, so 
 rotation). Neither is stored, logged or shown again.
 """
 
-import base64
 import hashlib
 import hmac
 import re
 import secrets
+from binascii import b2a_base64
 
 from django.conf import settings
 
@@ -17,7 +17,11 @@ CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that looks like ano
 CLAIM_CODE_LENGTH = 8
 SHORTEST_KEY = 20
 NOBODYS = "0" * 64  # the hash that no key and no code has
-_PAIRS = [first + second for first in CLAIM_ALPHABET for second in CLAIM_ALPHABET]
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+# Random bytes as signs of a code: each sign for as many bytes as any other; the bytes that are left over are thrown away.
+_FAIR = 256 - 256 % len(CLAIM_ALPHABET)
+_SIGNS = bytes(ord(CLAIM_ALPHABET[byte % len(CLAIM_ALPHABET)]) for byte in range(256))
+_LEFT_OVER = bytes(range(_FAIR, 256))
 
 
 def new_key() -> str:
@@ -65,21 +69,17 @@ def hash_code(serial: str, code: str, pepper: str | None = None) -> str:
 class Batch:
     """Keys and codes for many units that can be said again as long as this object lives, and never afterwards.
 
-    Each is a keyed BLAKE2b (RFC 7693) of the serial number under 256 random bits that exist in memory only. So an
+    They come from a keyed BLAKE2b (RFC 7693) of the serial number under 256 random bits that exist in memory only. So an
     import can write the secrets of exactly those units that turned out to be new, without storing any of them.
     """
 
     def __init__(self) -> None:
-        self._seed = secrets.token_bytes(32)
+        self._begun = hashlib.blake2b(key=secrets.token_bytes(32))
 
-    def key(self, serial: str) -> str:
-        made = hashlib.blake2b(serial.encode(), key=self._seed, digest_size=32, person=b"key").digest()
-        return base64.urlsafe_b64encode(made)[:43].decode()
-
-    def code(self, serial: str) -> str:
-        made = hashlib.blake2b(serial.encode(), key=self._seed, digest_size=16, person=b"code").digest()
-        number, text = int.from_bytes(made, "big"), ""
-        for _ in range(CLAIM_CODE_LENGTH // 2):
-            number, pair = divmod(number, len(_PAIRS))
-            text += _PAIRS[pair]
-        return text
+    def __call__(self, serial: str) -> tuple[str, str]:
+        """The key and the claim code of a unit."""
+        begun = self._begun.copy()
+        begun.update(serial.encode())
+        made = begun.digest()
+        key = b2a_base64(made[:32], newline=False)[:43].translate(_URL_SAFE)
+        return key.decode(), made[32:].translate(_SIGNS, _LEFT_OVER)[:CLAIM_CODE_LENGTH].decode()

@@ -2,11 +2,14 @@
 
 The list is CSV with a header: serial, model, key, claim_code and, if wanted, mac and firmware; key and claim_code may
 say "generate". It is streamed by COPY into a temporary table that only hashes enter, judged there as a set, and
-inserted by one statement. How a line is read is in factory_lines.py. Generated secrets come from credentials.Batch, so
-exactly those of units that are new are handed out, once, after the insert and before the commit.
+inserted slice by slice. How a line is read is in factory_lines.py. Generated secrets come from credentials.Batch, so
+exactly those of units that are new are handed out, once: of each slice while the database enters the next.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
@@ -18,7 +21,8 @@ from devices.models import Device, DeviceModel
 from devices.registry import plain_name
 
 ONE_AT_A_TIME = 0x11170BD5  # the advisory lock of imports
-BLOCK = 1000  # lines that go to the database together
+BLOCK = 500  # lines that go to the database together
+SLICE = 20_000  # lines that are entered by one statement
 COLUMNS = {
     "serial_number": "serial",
     "device_model": "model",
@@ -29,13 +33,14 @@ COLUMNS = {
     "firmware_version": "firmware",
 }
 _STAGE = """
-    CREATE TEMPORARY TABLE factory_list (line integer, serial text, model bigint, name text, key text, code text,
+    CREATE TEMPORARY TABLE factory_list (line integer PRIMARY KEY, serial text, model bigint, name text, key text, code text,
         old_codes text[], mac text, firmware text, made smallint) ON COMMIT DROP
 """
 _TWICE = """
     SELECT line, '{0}', format('%s stands in line %s already.', {0}, first)
-    FROM (SELECT line, {0}, min(line) OVER (PARTITION BY {0}) AS first FROM factory_list WHERE {0} <> '') AS lines
-    WHERE line > first ORDER BY line
+    FROM factory_list JOIN (
+        SELECT {0}, min(line) AS first FROM factory_list WHERE {0} <> '' GROUP BY {0} HAVING count(*) > 1
+    ) AS twins USING ({0}) WHERE line > first ORDER BY line
 """
 # A key that the unit or staff has changed since is not the factory's any more, so it is not compared.
 _OTHERWISE = """
@@ -51,6 +56,14 @@ _OTHERWISE = """
     ) AS lines WHERE field IS NOT NULL ORDER BY line
 """
 _FORGET_KNOWN = "DELETE FROM factory_list s USING devices_device d WHERE d.serial_number = s.serial"
+_ENTER = """
+    WITH slice AS MATERIALIZED (SELECT * FROM factory_list WHERE line > %s AND line <= %s ORDER BY line),
+        entered AS (INSERT INTO devices_device ({names}) SELECT {said} FROM slice)
+    SELECT serial, model, made FROM slice ORDER BY line
+"""
+
+
+_Entered = tuple[str, int, int]  # serial, model, made
 
 
 class ImportRefused(Exception):
@@ -86,18 +99,24 @@ def import_units(
     Transactional: all or nothing. Idempotent: units that are registered as the list says are left as they are, and
     no secret is generated for them. ``on_fault`` hears every fault, line by line, then ImportRefused is raised.
     ``on_secrets`` is called once, before the commit and only if something was generated for a new unit; it must have
-    kept what it was given when it returns. Constant memory, one import at a time. No signal: nobody owns a new unit.
-    ``progress`` hears a stage ("reading", "checking", "entering", "secrets") and how many lines.
+    kept what it was given when it returns, and what its iterator raises means that there is no such unit. Constant
+    memory, one import at a time. No signal: nobody owns a new unit.
+    ``progress`` hears a stage ("reading", "checking", "entering") and how many lines.
     """
     batch = Batch()
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             _prepare(cursor)
-            faults = _Faults(on_fault)
-            listed = _stage(cursor, source, batch, faults, progress)
+            faults, models = _Faults(on_fault), _models()
+            lines = LineReader(source, models, batch)
+            listed = _stage(cursor, lines, faults, progress)
             _check(cursor, faults, progress, listed)
-            added = _enter(cursor, progress, listed)
-            return Imported(listed, added, _hand_out(cursor, batch, on_secrets, progress))
+            added, generated = _forget_known(cursor)
+            with closing(_enter(cursor, lines.line, progress)) as entering:
+                if generated:
+                    on_secrets(_secrets(entering, batch, models))
+                deque(entering, maxlen=0)  # to its end, also if nobody asked
+            return Imported(listed, added, generated)
     except HeaderRefused as refusal:
         on_fault(Fault(1, "", str(refusal)))
         raise ImportRefused(str(refusal)) from refusal
@@ -126,14 +145,16 @@ def _prepare(cursor: Any) -> None:
     cursor.execute(_STAGE)
 
 
-def _stage(
-    cursor: Any, source: Iterable[str], batch: Batch, faults: _Faults, progress: Callable[[str, int], None]
-) -> int:
+def _models() -> dict[str, Model]:
+    rows = DeviceModel.objects.only("model_id", "name")
+    return {row.model_id: Model(row.pk, row.model_id, plain_name(row.name)) for row in rows}
+
+
+def _stage(cursor: Any, lines: LineReader, faults: _Faults, progress: Callable[[str, int], None]) -> int:
     """The good lines into the temporary table; how many."""
-    models = {row.model_id: Model(row.pk, plain_name(row.name)) for row in DeviceModel.objects.only("model_id", "name")}
     staged, block = 0, []
     with cursor.copy("COPY factory_list FROM STDIN") as copy:
-        for line in LineReader(source, models, batch):
+        for line in lines:
             if isinstance(line, list):
                 for fault in line:
                     faults.add(fault)
@@ -160,10 +181,38 @@ def _check(cursor: Any, faults: _Faults, progress: Callable[[str, int], None], l
         raise ImportRefused(f"Nothing was imported: {words}.")
 
 
-def _enter(cursor: Any, progress: Callable[[str, int], None], listed: int) -> int:
-    """Insert what is not there yet; how many. Whatever the list does not say has the model's own default."""
-    progress("entering", listed)
+def _forget_known(cursor: Any) -> tuple[int, int]:
+    """Leave in the table what is new: how many units, and for how many of them something was generated."""
     cursor.execute(_FORGET_KNOWN)
+    cursor.execute("SELECT count(*), count(*) FILTER (WHERE made <> 0) FROM factory_list")
+    added, generated = cursor.fetchone()
+    return added, generated
+
+
+def _enter(cursor: Any, last: int, progress: Callable[[str, int], None]) -> Iterator[_Entered]:
+    """Insert what is in the table. Gives the units of one slice while the database enters the next, and goes on as they are taken."""
+    cursor.execute(
+        "SET CONSTRAINTS ALL IMMEDIATE"
+    )  # foreign keys are looked at slice by slice, not all of them at the end
+    statement, values = _entering()
+
+    def enter(after: int) -> list[_Entered]:
+        cursor.execute(statement, [after, after + SLICE, *values])
+        return cursor.fetchall()
+
+    with ThreadPoolExecutor(max_workers=1) as database:
+        entering, count = database.submit(enter, 0), 0
+        for after in [*range(SLICE, last, SLICE), None]:
+            entered = entering.result()
+            if after is not None:
+                entering = database.submit(enter, after)
+            count += len(entered)
+            progress("entering", count)
+            yield from entered
+
+
+def _entering() -> tuple[str, list[Any]]:
+    """The statement that enters a slice, and its values. Whatever the list does not say has the model's own default."""
     fields = [field for field in Device._meta.concrete_fields if not field.primary_key]
     now, values = timezone.now(), []
     for field in fields:
@@ -173,29 +222,16 @@ def _enter(cursor: Any, progress: Callable[[str, int], None], listed: int) -> in
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     said = ", ".join(COLUMNS.get(field.name, "%s") for field in fields)
     # Nothing of the list is in this text: the names are our own columns.
-    cursor.execute(f"INSERT INTO devices_device ({names}) SELECT {said} FROM factory_list ORDER BY line", values)  # noqa: S608
-    return int(cursor.rowcount)
+    return _ENTER.format(names=names, said=said), values
 
 
-def _hand_out(
-    cursor: Any, batch: Batch, on_secrets: Callable[[Iterator[Secret]], None], progress: Callable[[str, int], None]
-) -> int:
-    """Say again what was generated, for the units that are new; how many."""
-    cursor.execute("SELECT count(*) FROM factory_list WHERE made <> 0")
-    generated = int(cursor.fetchone()[0])
-    if generated:
-        progress("secrets", generated)
-        rows = _stream(
-            "SELECT s.serial, m.model_id, s.made FROM factory_list s JOIN devices_devicemodel m ON m.id = s.model"
-            " WHERE s.made <> 0 ORDER BY s.line"
-        )
-        on_secrets(_secret(batch, *row) for row in rows)
-    return generated
-
-
-def _secret(batch: Batch, serial: str, model: str, made: int) -> Secret:
-    key = batch.key(serial) if made & MADE_KEY else ""
-    return Secret(serial, model, key, batch.code(serial) if made & MADE_CODE else "")
+def _secrets(entering: Iterator[_Entered], batch: Batch, models: dict[str, Model]) -> Iterator[Secret]:
+    """Say again what was generated for the units that are entered."""
+    names = {model.pk: model.model_id for model in models.values()}
+    for serial, model, made in entering:
+        if made:
+            key, code = batch(serial)
+            yield Secret(serial, names[model], key if made & MADE_KEY else "", code if made & MADE_CODE else "")
 
 
 def _stream(question: str) -> Iterator[tuple[Any, ...]]:

@@ -20,9 +20,12 @@ MADE_KEY, MADE_CODE = 1, 2  # bits of the column `made`
 
 _serial_fits = re.compile(SERIAL_PATTERN).fullmatch
 _key_fits = re.compile(rf"[!-~]{{{SHORTEST_KEY},256}}").fullmatch
-_code_fits = re.compile(rf"[A-Z0-9]{{{CLAIM_CODE_LENGTH},32}}").fullmatch
-_mac_fits = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}").fullmatch
-_firmware_fits = re.compile(r"[ -\[\]-~]{0,64}").fullmatch  # printable ASCII without the backslash, which COPY reads
+_code_fits = re.compile(rf"(?!GENERATE\b)[A-Z0-9]{{{CLAIM_CODE_LENGTH},32}}").fullmatch
+_MAC_PATTERN = rf"(?:{':'.join(['[0-9A-F]{2}'] * 6)})?"
+_mac_fits = re.compile(_MAC_PATTERN).fullmatch
+_FIRMWARE_PATTERN = r"[ -\[\]-~]{0,64}"  # printable ASCII without the backslash, which COPY reads
+_firmware_fits = re.compile(_FIRMWARE_PATTERN).fullmatch
+_facts_fit = re.compile(rf"{SERIAL_PATTERN}\t{_MAC_PATTERN}\t{_FIRMWARE_PATTERN}").fullmatch  # all three in one look
 
 
 class Fault(NamedTuple):
@@ -42,6 +45,7 @@ class Model:
     """What a line needs of the model that it names."""
 
     pk: int
+    model_id: str
     name: str
 
 
@@ -58,12 +62,18 @@ class LineReader:
         self._batch = batch
         self._hash_code, *self._old_hashers = [CodeHasher(pepper) for pepper in peppers()]
 
+    @property
+    def line(self) -> int:
+        """The number of the line that was read last."""
+        return self._rows.line_num
+
     def __iter__(self) -> Iterator[str | list[Fault]]:
         try:
             pick, width = _columns(next(self._rows, []))
             for row in self._rows:
                 if len(row) == width:
-                    yield self._read(*pick([*row, ""]))
+                    row.append("")
+                    yield self._read(*pick(row))
                 elif row:
                     reason = f"This line has {len(row)} columns, the first line has {width}."
                     yield [Fault(self._rows.line_num, "", reason)]
@@ -71,21 +81,34 @@ class LineReader:
             yield [Fault(self._rows.line_num, "", f"This is not CSV, and what follows was not read: {error}.")]
 
     def _read(self, serial: str, model: str, key: str, code: str, mac: str, firmware: str) -> str | list[Fault]:
-        known, made = self._models.get(model), 0
-        if key == GENERATE:
-            key, made = self._batch.key(serial) if _serial_fits(serial) else "", MADE_KEY
-        if code == GENERATE:
-            code, made = self._batch.code(serial) if _serial_fits(serial) else "", made | MADE_CODE
-        code = code if _code_fits(code) else tidy_code(code)
-        mac = mac if not mac or _mac_fits(mac) else _tidy_mac(mac)
-        good = known and _serial_fits(serial) and _key_fits(key) and _code_fits(code) and _firmware_fits(firmware)
-        if not good or (mac and not _mac_fits(mac)):
-            return self._faults(serial, model, key, code, mac, firmware)
-        old = "" if made & MADE_CODE else ",".join([hasher(serial, code) for hasher in self._old_hashers])
+        known = self._models.get(model)
+        if not known or not _facts_fit(f"{serial}\t{mac}\t{firmware}"):
+            tidy = _tidy_mac(mac)
+            judge = self._faults if tidy == mac else self._read
+            return judge(serial, model, key, code, tidy, firmware)
+        if key == code == GENERATE:
+            (key, code), made, old = self._batch(serial), MADE_KEY | MADE_CODE, ""
+        else:
+            own = self._own(serial, key, code)
+            if not own:
+                return self._faults(serial, model, key, code, mac, firmware)
+            key, code, made, old = own
         return (
             f"{self._rows.line_num}\t{serial}\t{known.pk}\t{known.name}\t{hash_key(key)}\t"
             f"{self._hash_code(serial, code)}\t{{{old}}}\t{mac}\t{firmware}\t{made}\n"
         )
+
+    def _own(self, serial: str, key: str, code: str) -> tuple[str, str, int, str] | None:
+        """Key and code of a line that brings at least one of its own, what was made, and the code's older hashes."""
+        made, old, (new_key, new_code) = 0, "", self._batch(serial)
+        if key == GENERATE:
+            key, made = new_key, MADE_KEY
+        if code == GENERATE:
+            code, made = new_code, made | MADE_CODE
+        else:
+            code = code if _code_fits(code) else tidy_code(code)
+            old = ",".join([hasher(serial, code) for hasher in self._old_hashers])
+        return (key, code, made, old) if _key_fits(key) and _code_fits(code) else None
 
     def _faults(self, serial: str, model: str, key: str, code: str, mac: str, firmware: str) -> list[Fault]:
         """Everything that is wrong with a line. Never what a secret was."""
@@ -93,11 +116,13 @@ class LineReader:
             return [
                 self._fault("serial", "A serial number has 1 to 64 letters, digits, dots, underscores and hyphens.")
             ]
+        good_key = key == GENERATE or _key_fits(key)
+        good_code = code == GENERATE or _code_fits(tidy_code(code))
         judged = [
             ("model", model in self._models, f"There is no model {model[:64]!r} here."),
-            ("key", _key_fits(key), f'A key has {SHORTEST_KEY} to 256 printable ASCII signs, or is "generate".'),
-            ("claim_code", _code_fits(code), 'A claim code has 8 to 32 letters and digits, or is "generate".'),
-            ("mac", not mac or _mac_fits(mac), "A MAC address has 12 hexadecimal digits."),
+            ("key", good_key, f'A key has {SHORTEST_KEY} to 256 printable ASCII signs, or is "generate".'),
+            ("claim_code", good_code, 'A claim code has 8 to 32 letters and digits, or is "generate".'),
+            ("mac", _mac_fits(mac), "A MAC address has 12 hexadecimal digits."),
             ("firmware", _firmware_fits(firmware), "A firmware version has up to 64 printable ASCII signs."),
         ]
         return [self._fault(field, reason) for field, good, reason in judged if not good]

@@ -24,11 +24,18 @@ class SecretsFile:
         self.made = False
 
     def write(self, secrets: Iterable[Secret]) -> None:
-        """Write all of them through to the disk. Raises FileExistsError rather than touch a file that is there."""
+        """Write all of them through to the disk, or leave no file. Raises FileExistsError rather than touch a file that is there."""
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists already.")
         handle = os.open(self.part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self.made = True
+        try:
+            self._fill(handle, secrets)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _fill(self, handle: int, secrets: Iterable[Secret]) -> None:
         with open(handle, "w", encoding="ascii", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(Secret._fields)
@@ -53,3 +60,4 @@ class SecretsFile:
         """Nothing was imported, so these keys are nobody's. Idempotent."""
         if self.made:
             self.part.unlink(missing_ok=True)
+            self.made = False

@@ -382,4 +382,45 @@ def test_a_list_longer_than_a_block_is_whole(crema: Any) -> None:
     )
     assert done == Imported(count, count, count)
     assert [secret.serial for secret in sent] == [f"CRM20-{n:06}" for n in range(count)]
-    assert stages == ["reading", "reading", "checking", "entering", "secrets"]
+    assert stages == ["reading", "reading", "checking", "entering"]
+
+
+def test_twins_are_found_in_whatever_order_they_stand(crema: Any) -> None:
+    lines = [f"CRM20-{n},CREMA-20,generate,generate,00:1A:2B:00:00:{n % 4:02X},\n" for n in (3, 1, 7, 1, 2, 1)]
+    faults = [(fault.line, fault.field, fault.reason.split()[-2]) for fault in refused(HEADER + "".join(lines))]
+    assert faults == [(5, "serial", "3"), (7, "serial", "3"), (4, "mac", "2"), (5, "mac", "3"), (7, "mac", "3")]
+
+
+def test_new_and_known_units_may_be_mixed_over_many_slices(crema: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(factory, "SLICE", 3)
+    lines = [f"CRM20-{n:04},CREMA-20,{'generate' if n % 5 else KEY},generate,,\n\n" for n in range(20)]
+    brought(HEADER + "".join(lines[4:9] + lines[15:]))
+    done, sent = brought(HEADER + "".join(lines))
+    assert done == Imported(20, 10, 10)
+    new = [0, 1, 2, 3, 9, 10, 11, 12, 13, 14]
+    assert [secret.serial for secret in sent] == [f"CRM20-{n:04}" for n in new]
+    assert all(keys.authenticate(secret.serial, secret.key or KEY) for secret in sent)
+    assert list(Device.objects.order_by("pk").values_list("serial_number", flat=True)[10:]) == [s.serial for s in sent]
+
+
+def test_a_unit_that_somebody_registers_meanwhile_stops_the_list(crema: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """After the list was compared with the registry: no unit of it, and no file that says their keys."""
+    forget_known = factory._forget_known
+
+    def meanwhile(cursor: Any) -> Any:
+        counts = forget_known(cursor)
+        registry.register("CRM20-0102", crema)
+        return counts
+
+    monkeypatch.setattr(factory, "SLICE", 1)
+    monkeypatch.setattr(factory, "_forget_known", meanwhile)
+    lines = "".join(MADE.replace("0102", f"010{n}").replace("02,1", f"0{n},1") for n in range(4))
+    with pytest.raises(CommandError, match="changed meanwhile"):
+        call_command("import_devices", listed(tmp_path, HEADER + lines), secrets=tmp_path / "keys.csv")
+    assert not Device.objects.exists(), "nor what was registered in this very transaction"
+    assert [file.name for file in tmp_path.iterdir()] == ["units.csv"]
+
+
+def test_generate_in_capitals_is_no_claim_code(crema: Any) -> None:
+    [fault] = refused(HEADER + f"CRM20-0101,CREMA-20,{KEY},Generate,,\n")
+    assert (fault.field, "generate" in fault.reason) == ("claim_code", True)

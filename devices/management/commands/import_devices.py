@@ -18,8 +18,6 @@ from devices.factory import Imported, ImportRefused, import_units
 from devices.factory_lines import Fault
 from devices.secrets_file import KeptInPart, SecretsFile
 
-STAGES = {"reading": "reading", "checking": "checking", "entering": "entering", "secrets": "writing keys"}
-
 
 class Command(BaseCommand):
     help = __doc__
@@ -120,7 +118,7 @@ class ProgressBar:
         part = self._lines.buffer.tell() / self._size
         filled = int(part * self.WIDTH)
         rate = count / max(now - self._started, 0.001)
-        bar = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {part:4.0%}  {STAGES[stage]}, {count:,} units"
+        bar = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {part:4.0%}  {stage}, {count:,} units"
         self._terminal.write(f"\r\x1b[K{bar}{f', {rate:,.0f}/s' if stage == 'reading' else ''}")
         self._terminal.flush()
 
