@@ -1,7 +1,7 @@
 """record_reading: the one way a figure enters the house, whichever door it came through.
 
 What is stored, and in which order it is locked, stands in one function of the database (``devices_record_readings``,
-made by the migration "history"): one round trip for one reading or a thousand, its plans kept by the connection. It
+made by migrations/history.sql): one round trip for one reading or a thousand, its plans kept by the connection. It
 knows nothing of what a figure may be; that is judged here before (measurements.py), and what the rooms above hear is
 put together here afterwards.
 

@@ -7,6 +7,8 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
 
 Check = Callable[..., list[CheckMessage]]
 SECRET_CHARACTERS = 32
@@ -124,4 +126,19 @@ def someone_may_ask_for_us(app_configs: Any, **kwargs: Any) -> list[CheckMessage
         Error(
             "ALLOWED_HOSTS must name the portal's own hosts.", hint="Unset it to allow PUBLIC_URL's.", id="portal.E009"
         )
+    ]
+
+
+@register(Tags.database)
+def database_is_not_between_versions(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Django passes over a squashed migration of which the database has a part only, without a word. Looked at by `migrate`."""
+    loaders = [MigrationLoader(connections[name]) for name in databases or []]
+    partly = sorted({key for loader in loaders for key in loader.replacements if key not in loader.graph.nodes})
+    return [
+        Error(
+            f"The database has some of the migrations that {app}/migrations/{name}.py replaces, and not all.",
+            hint="Finish `manage.py migrate` with the version that began it, then come back to this one.",
+            id="portal.E010",
+        )
+        for app, name in partly
     ]

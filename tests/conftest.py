@@ -111,7 +111,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         marker = settings.DATA_DIR / "migrated"
         if not marker.exists():
             subprocess.run(
-                [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+                [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"],
                 cwd=settings.BASE_DIR,
                 env=os.environ | {"EMBEDDED": "1"},
                 check=True,

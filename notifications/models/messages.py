@@ -16,7 +16,7 @@ from notifications.models.topics import Topic
 
 EARLIER = timedelta(minutes=1)
 FAILING = 5  # attempts; from then on a message that cannot be processed is for a person
-_KEEP = "SELECT notifications_keep_message(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # made by the migration "keep message"
+_KEEP = "SELECT notifications_keep_message(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # of the first migration
 _SETTLE = """
 UPDATE notifications_message AS m SET state = u.state, reason = u.reason, error = '', due_at = NULL,
   sealed = CASE u.state WHEN 'held' THEN m.sealed END

@@ -364,3 +364,7 @@ def test_a_marketplace_more_needs_no_code(crema: DeviceModel) -> None:
     Marketplace.objects.create(code="SE", name="Sweden", locale="sv-SE")
     published(crema, replace(CREMA, marketplaces=(*CREMA.marketplaces, Sale("SE", "Kaffemaskin"))))
     assert [sale.marketplace for sale in now_live(crema).marketplaces] == ["DE", "SE", "US"]
+
+
+def test_the_marketplaces_that_amazon_names_are_there_from_the_beginning(db: None) -> None:
+    assert set(Marketplace.objects.values_list("code", flat=True)) >= {"US", "UK", "DE", "FR", "IT", "ES", "JP"}

@@ -1,17 +1,14 @@
 """The history in partitions: made ahead, dropped in time, and a sequence number is known whatever time it claims."""
 
-import importlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 from devices import history
-from devices.history import READINGS
+from devices.history import DAYS, READINGS
 from devices.inventory import Measurement, record_reading
 from devices.models import DailyUse, Device, Reading
 from devices.tasks import keep_history
@@ -80,6 +77,11 @@ def test_a_reading_lies_in_the_month_in_which_it_was_heard(machine: Device) -> N
     said(machine, beans(1, at=NOW), LATER)
     said(machine, beans(2, at=NOW), LATER + timedelta(minutes=30))
     assert [where(row) for row in Reading.objects.order_by("sequence")] == month[:2]
+
+
+def test_a_new_database_has_the_partitions_of_the_time_to_come() -> None:
+    now = datetime.now(UTC)
+    assert history.make_ahead(READINGS, now) == history.make_ahead(DAYS, now) == []
 
 
 def test_without_a_partition_nothing_is_refused_and_it_moves_when_there_is_one(machine: Device) -> None:
@@ -161,40 +163,3 @@ def test_dropping_never_waits_long_and_is_made_up_for(
     finish.set()
     reader.join()
     assert history.drop_before(READINGS, long_ago + timedelta(days=60)) == ["devices_reading_p199905"]
-
-
-@pytest.fixture
-def before() -> Iterator[Any]:
-    """The tables as they were before the migration, in a schema of their own in front of the others."""
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE SCHEMA before; SET LOCAL search_path = before, public")
-        cursor.execute(
-            "CREATE TABLE devices_reading (id bigint PRIMARY KEY, device_id bigint, slot_id bigint, epoch integer,"
-            " sequence bigint, value numeric(12, 3), measured_at timestamptz, heard_at timestamptz)"
-        )
-        yield cursor
-        cursor.execute("SET LOCAL search_path = public")
-
-
-def test_the_migration_carries_over_what_is_there(machine: Device, before: Any) -> None:
-    slot = machine.device_model.slots.get()
-    told = [(1, "80", 2), (2, "70.5", 1), (3, "95", 1), (64, "90", 0), (2**40, "85", 0)]
-    rows = [(n, machine.pk, slot.pk, n, v, NOW - timedelta(days=d), NOW - timedelta(days=60)) for n, v, d in told]
-    before.executemany("INSERT INTO devices_reading VALUES (%s, %s, %s, 0, %s, %s, %s, %s)", rows)
-
-    [name] = [path.stem for path in Path(history.__file__).parent.glob("migrations/*_history.py")]
-    migration = importlib.import_module(f"devices.migrations.{name}")
-    with connection.schema_editor(atomic=False) as editor:
-        editor.execute(migration.TABLES)
-        migration.make_partitions(None, editor)
-        editor.execute(migration.CARRIED_OVER)
-        editor.execute(migration.STANDING + migration.FUNCTION)
-
-    assert where(Reading.objects.get(sequence=64)) == "devices_reading_p202609"
-    assert Reading.objects.count() == 5
-    days = DailyUse.objects.order_by("day").values_list("day__day", "readings", "consumed", "last")
-    assert list(days) == [(19, 1, 0, 80), (20, 2, Decimal("9.5"), 95), (21, 2, 10, 85)]
-    state = {"value": 85, "measured_at": NOW, "heard_at": NOW, "epoch": 0, "sequence": 2**40}
-    machine.inventories.create(slot=slot, **state)
-    assert {said(machine, beans(n, v), NOW) for n, v, _ in told} == {"already known"}
-    assert said(machine, beans(63), NOW) == "recorded"

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import connection
 
 from portal import checks
 from tests.production import PRODUCTION, ROOT, environment
@@ -130,3 +133,13 @@ def test_silencing_does_not_reach_a_start(production: Any) -> None:
 
 def test_embedded_is_not_deployed(settings: Any) -> None:
     assert [error.id for error in checks.embedded_is_not_deployed(None)] == ["portal.E005"]
+
+
+@pytest.mark.django_db
+def test_a_database_that_has_half_of_a_squashed_migration_is_refused() -> None:
+    """Django itself would leave out the skill's tables, and say nothing."""
+    assert checks.database_is_not_between_versions(None, ["default"]) == []
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'skill' AND name = '0013_refused'")
+    with pytest.raises(SystemCheckError, match=r"some of .* skill/migrations/0002_squashed_0013_refused\.py replaces"):
+        call_command("migrate", verbosity=0, skip_checks=False)

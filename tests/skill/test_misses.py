@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -278,21 +277,6 @@ class TestReasons:
         Endpoint.objects.update(last_code="OUR_BUG", last_text="ZeroDivisionError", due_at=Now() + timedelta(hours=1))
         misses.notice_all()
         assert noted() == [("Beans.Hopper", "late", "OUR_BUG")]
-
-
-def test_silent_days_noted_by_an_older_version_are_not_noted_again(reported: Endpoint) -> None:
-    """It had one column for the days of both causes."""
-    newest = [key for key in MigrationExecutor(connection).loader.graph.leaf_nodes() if key[0] == "skill"]
-    try:
-        MigrationExecutor(connection).migrate([("skill", "0010_owed_since")])
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE skill_endpoint SET silent_since = now() - interval '9 days', missed_at = now() - interval '1 hour'"
-            )
-    finally:
-        MigrationExecutor(connection).migrate(newest)
-    assert misses.notice_all() == 0
-    assert not Miss.objects.exists()
 
 
 def test_who_is_not_linked_is_owed_nothing(reported: Endpoint, machine: Any) -> None:

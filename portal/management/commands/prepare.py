@@ -14,10 +14,11 @@ UNUSED = [
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = ()  # migrate's are these, and the database's
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write("Bringing the database up to date …")
-        call_command("migrate", verbosity=0)
+        call_command("migrate", verbosity=0, skip_checks=False)
         call_command("createcachetable", verbosity=0)
         self.stdout.write("Collecting the static files …")
         call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=UNUSED)

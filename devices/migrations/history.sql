@@ -1,15 +1,5 @@
-"""Readings move into partitions by month; sequence numbers, 64 to a row, and days get tables of their own.
-
-What is there is carried over: every reading, its sequence number, and the days it adds up to. The function that records
-readings is in here as well, because it belongs to these tables; what it promises stands in inventory.py.
-"""
-
-import django.db.models.deletion
-from django.db import migrations, models
-from django.utils import timezone
-
-TABLES = """
-ALTER TABLE devices_reading RENAME TO devices_reading_before;
+-- The history of readings: partitions of readings by month, of days by year (history.py says why), sequence numbers 64 to a row,
+-- and the function that records readings, because it belongs to these tables; what it promises stands in inventory.py.
 
 CREATE SEQUENCE devices_reading_number;
 CREATE TABLE devices_reading (
@@ -44,47 +34,86 @@ CREATE TABLE devices_dailyuse (
     minimum numeric(12, 3) NOT NULL,
     maximum numeric(12, 3) NOT NULL,
     last numeric(12, 3) NOT NULL,
-    consumed numeric(15, 3) NOT NULL,
+    consumed numeric(24, 3) NOT NULL,
     epoch integer NOT NULL,
     sequence bigint NOT NULL,
     CONSTRAINT devices_dailyuse_key PRIMARY KEY (device_id, slot_id, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE devices_dailyuse_default PARTITION OF devices_dailyuse DEFAULT;
-"""
 
-CARRIED_OVER = """
-INSERT INTO devices_reading (id, device_id, slot_id, epoch, sequence, value, measured_at, heard_at)
-SELECT id, device_id, slot_id, epoch, sequence, value, measured_at, heard_at FROM devices_reading_before;
-SELECT setval('devices_reading_number', coalesce(max(id), 0) + 1, false) FROM devices_reading_before;
+-- The partitions of the time to come: three months and a year ahead.
+DO $$
+DECLARE
+    this_month date := date_trunc('month', now() AT TIME ZONE 'UTC');
+    this_year date := date_trunc('year', now() AT TIME ZONE 'UTC');
+    start date;
+BEGIN
+    FOR n IN 0..3 LOOP
+        start := this_month + make_interval(months => n);
+        EXECUTE format(
+            'CREATE TABLE devices_reading_p%s PARTITION OF devices_reading'
+            ' FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 100)',
+            to_char(start, 'YYYYMM'), start || ' 00:00:00+00', (start + interval '1 month')::date || ' 00:00:00+00'
+        );
+    END LOOP;
+    FOR n IN 0..1 LOOP
+        start := this_year + make_interval(years => n);
+        EXECUTE format(
+            'CREATE TABLE devices_dailyuse_p%s PARTITION OF devices_dailyuse'
+            ' FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 80)',
+            to_char(start, 'YYYYMM'), start, (start + interval '1 year')::date
+        );
+    END LOOP;
+END
+$$;
 
-INSERT INTO devices_heardsequences (device_id, slot_id, epoch, block, bits)
-SELECT device_id, slot_id, epoch, sequence >> 6, bit_or(1::bigint << (sequence & 63)::integer)
-FROM devices_reading_before GROUP BY 1, 2, 3, 4;
+-- The state is written with every reading: room for its next version beside it.
+ALTER TABLE devices_inventory SET (fillfactor = 80);
 
-INSERT INTO devices_dailyuse
-    (device_id, slot_id, day, readings, minimum, maximum, last, consumed, epoch, sequence)
-SELECT device_id, slot_id, day, count(*), min(value), max(value),
-    (array_agg(value ORDER BY epoch DESC, sequence DESC))[1], sum(consumed),
-    (array_agg(epoch ORDER BY epoch DESC, sequence DESC))[1], (array_agg(sequence ORDER BY epoch DESC, sequence DESC))[1]
-FROM (
-    SELECT device_id, slot_id, epoch, sequence, value, (measured_at AT TIME ZONE 'UTC')::date AS day,
-        CASE WHEN s.sensor = 'level'
-            THEN greatest(lag(value) OVER (PARTITION BY device_id, slot_id ORDER BY epoch, sequence) - value, 0)
-            ELSE value END AS consumed
-    FROM devices_reading_before r JOIN (SELECT id, sensor FROM devices_slot) s ON s.id = r.slot_id
-) AS told
-GROUP BY device_id, slot_id, day;
+-- Where each of these stands in what is stored: is it known, with which value, and between which neighbours would it fall?
+-- The reading after it is at the latest the state itself, whose own row may have been dropped with its month.
+CREATE FUNCTION devices_standing(
+    the_device bigint, slots bigint[], epochs integer[], sequences bigint[],
+    held_slot bigint[], held_epoch integer[], held_sequence bigint[], held_value numeric[], held_moment timestamptz[]
+) RETURNS TABLE (place bigint, known boolean, stored numeric, before numeric, after_epoch integer,
+    after_sequence bigint, after_value numeric, after_moment timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT u.place, coalesce(m.bits >> (u.sequence & 63)::integer & 1 = 1, false), it.value, b.value,
+        CASE WHEN not_newer THEN coalesce(a.epoch, h.epoch) END,
+        CASE WHEN not_newer THEN coalesce(a.sequence, h.sequence) END,
+        CASE WHEN not_newer THEN coalesce(a.value, h.value) END,
+        CASE WHEN not_newer THEN coalesce(a.measured_at, h.moment) END
+    FROM unnest(slots, epochs, sequences) WITH ORDINALITY AS u (slot, epoch, sequence, place)
+    JOIN unnest(held_slot, held_epoch, held_sequence, held_value, held_moment)
+        AS h (slot, epoch, sequence, value, moment) USING (slot)
+    CROSS JOIN LATERAL (SELECT (u.epoch, u.sequence) <= (h.epoch, h.sequence) AS not_newer) AS o
+    LEFT JOIN devices_heardsequences m
+        ON m.device_id = the_device AND m.slot_id = u.slot AND m.epoch = u.epoch AND m.block = u.sequence >> 6
+    LEFT JOIN LATERAL (
+        SELECT r.value FROM devices_reading r
+        WHERE not_newer AND r.device_id = the_device AND r.slot_id = u.slot
+            AND r.epoch = u.epoch AND r.sequence = u.sequence LIMIT 1
+    ) AS it ON true
+    LEFT JOIN LATERAL (
+        SELECT r.value FROM devices_reading r
+        WHERE not_newer AND r.device_id = the_device AND r.slot_id = u.slot
+            AND (r.epoch, r.sequence) < (u.epoch, u.sequence)
+        ORDER BY r.epoch DESC, r.sequence DESC LIMIT 1
+    ) AS b ON true
+    LEFT JOIN LATERAL (
+        SELECT r.epoch, r.sequence, r.value, r.measured_at FROM devices_reading r
+        WHERE not_newer AND r.device_id = the_device AND r.slot_id = u.slot
+            AND (r.epoch, r.sequence) > (u.epoch, u.sequence)
+        ORDER BY r.epoch, r.sequence LIMIT 1
+    ) AS a ON true
+$$;
 
-DROP TABLE devices_reading_before;
-"""
-
-# One call is one batch of one device, in arrays of equal length in the order of the question. A single reading that is
-# newer than the state, which is what nearly every call brings, goes the short way at the beginning (a quarter of the time);
-# the long way would do the same with it. Steps of the long way: make and lock the
-# Inventory rows by slot; if anything is not newer than the state, look at the heard sequences and, for its day, at the
-# neighbours; then one statement stores, marks, adds up the days and moves the state. Each step is a statement of its
-# own so that it sees what was committed while the step before waited for its lock.
-FUNCTION = """
+-- One call is one batch of one device, in arrays of equal length in the order of the question. A single reading that is
+-- newer than the state, which is what nearly every call brings, goes the short way at the beginning (a quarter of the time);
+-- the long way would do the same with it. Steps of the long way: make and lock the
+-- Inventory rows by slot; if anything is not newer than the state, look at the heard sequences and, for its day, at the
+-- neighbours; then one statement stores, marks, adds up the days and moves the state. Each step is a statement of its
+-- own so that it sees what was committed while the step before waited for its lock.
 CREATE FUNCTION devices_record_readings(
     the_device bigint, heard timestamptz, slots bigint[], levels boolean[], epochs integer[], sequences bigint[],
     amounts numeric[], moments timestamptz[]
@@ -220,127 +249,3 @@ BEGIN
     FROM said LEFT JOIN newest USING (place) ORDER BY said.place;
 END
 $$;
-"""
-
-# Where each of these stands in what is stored: is it known, with which value, and between which neighbours would it fall?
-# The reading after it is at the latest the state itself, whose own row may have been dropped with its month.
-STANDING = """
-CREATE FUNCTION devices_standing(
-    the_device bigint, slots bigint[], epochs integer[], sequences bigint[],
-    held_slot bigint[], held_epoch integer[], held_sequence bigint[], held_value numeric[], held_moment timestamptz[]
-) RETURNS TABLE (place bigint, known boolean, stored numeric, before numeric, after_epoch integer,
-    after_sequence bigint, after_value numeric, after_moment timestamptz)
-LANGUAGE sql STABLE AS $$
-    SELECT u.place, coalesce(m.bits >> (u.sequence & 63)::integer & 1 = 1, false), it.value, b.value,
-        CASE WHEN not_newer THEN coalesce(a.epoch, h.epoch) END,
-        CASE WHEN not_newer THEN coalesce(a.sequence, h.sequence) END,
-        CASE WHEN not_newer THEN coalesce(a.value, h.value) END,
-        CASE WHEN not_newer THEN coalesce(a.measured_at, h.moment) END
-    FROM unnest(slots, epochs, sequences) WITH ORDINALITY AS u (slot, epoch, sequence, place)
-    JOIN unnest(held_slot, held_epoch, held_sequence, held_value, held_moment)
-        AS h (slot, epoch, sequence, value, moment) USING (slot)
-    CROSS JOIN LATERAL (SELECT (u.epoch, u.sequence) <= (h.epoch, h.sequence) AS not_newer) AS o
-    LEFT JOIN devices_heardsequences m
-        ON m.device_id = the_device AND m.slot_id = u.slot AND m.epoch = u.epoch AND m.block = u.sequence >> 6
-    LEFT JOIN LATERAL (
-        SELECT r.value FROM devices_reading r
-        WHERE not_newer AND r.device_id = the_device AND r.slot_id = u.slot
-            AND r.epoch = u.epoch AND r.sequence = u.sequence LIMIT 1
-    ) AS it ON true
-    LEFT JOIN LATERAL (
-        SELECT r.value FROM devices_reading r
-        WHERE not_newer AND r.device_id = the_device AND r.slot_id = u.slot
-            AND (r.epoch, r.sequence) < (u.epoch, u.sequence)
-        ORDER BY r.epoch DESC, r.sequence DESC LIMIT 1
-    ) AS b ON true
-    LEFT JOIN LATERAL (
-        SELECT r.epoch, r.sequence, r.value, r.measured_at FROM devices_reading r
-        WHERE not_newer AND r.device_id = the_device AND r.slot_id = u.slot
-            AND (r.epoch, r.sequence) > (u.epoch, u.sequence)
-        ORDER BY r.epoch, r.sequence LIMIT 1
-    ) AS a ON true
-$$;
-"""
-
-READINGS_AHEAD, DAYS_AHEAD = 3, 12  # months
-
-
-def make_partitions(apps, schema_editor):
-    """From the first month in which a reading was heard, and the first year of a day, to some time from now."""
-    now = timezone.now()
-    with schema_editor.connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT min(heard_at), max(heard_at), min(measured_at) FROM devices_reading_before"
-        )
-        first, last, first_day = cursor.fetchone()
-    this_month = now.year * 12 + now.month - 1
-    months = [moment.year * 12 + moment.month - 1 for moment in (first, last) if moment]
-    for month in range(min([this_month, *months]), max([this_month, *months]) + READINGS_AHEAD + 1):
-        partition(schema_editor, "devices_reading", month, 1)
-    for year in range(min(first_day.year if first_day else now.year, now.year), now.year + 2):
-        partition(schema_editor, "devices_dailyuse", year * 12, 12)
-
-
-def partition(schema_editor, table, month, months):
-    start, end = (f"{number // 12:04d}-{number % 12 + 1:02d}-01" for number in (month, month + months))
-    clock = " 00:00:00+00" if months == 1 else ""  # a month of moments, or a year of days
-    schema_editor.execute(
-        f"CREATE TABLE {table}_p{start[:7].replace('-', '')} PARTITION OF {table} "
-        f"FOR VALUES FROM ('{start}{clock}') TO ('{end}{clock}') WITH (fillfactor = {80 if months > 1 else 100})"
-    )
-
-
-def history_key(to, related_name):
-    deleting = {"devices.device": django.db.models.deletion.CASCADE, "devices.slot": django.db.models.deletion.PROTECT}
-    return models.ForeignKey(
-        db_constraint=False, db_index=False, on_delete=deleting[to], related_name=related_name, to=to
-    )
-
-
-STATE = [
-    migrations.RemoveConstraint(model_name="reading", name="reading_stored_once"),
-    migrations.AlterField("reading", "device", history_key("devices.device", "readings")),
-    migrations.AlterField("reading", "slot", history_key("devices.slot", "+")),
-    migrations.AddIndex("reading", models.Index(fields=["device", "slot", "epoch", "sequence"], name="reading_in_order")),
-    migrations.CreateModel(
-        name="HeardSequences",
-        fields=[
-            ("pk", models.CompositePrimaryKey("device", "slot", "epoch", "block", blank=True, editable=False, primary_key=True, serialize=False)),
-            ("epoch", models.IntegerField()),
-            ("block", models.BigIntegerField()),
-            ("bits", models.BigIntegerField()),
-            ("device", history_key("devices.device", "+")),
-            ("slot", history_key("devices.slot", "+")),
-        ],
-    ),
-    migrations.CreateModel(
-        name="DailyUse",
-        fields=[
-            ("pk", models.CompositePrimaryKey("device", "slot", "day", blank=True, editable=False, primary_key=True, serialize=False)),
-            ("day", models.DateField()),
-            ("readings", models.IntegerField()),
-            ("minimum", models.DecimalField(decimal_places=3, max_digits=12)),
-            ("maximum", models.DecimalField(decimal_places=3, max_digits=12)),
-            ("last", models.DecimalField(decimal_places=3, max_digits=12)),
-            ("consumed", models.DecimalField(decimal_places=3, max_digits=15)),
-            ("epoch", models.IntegerField()),
-            ("sequence", models.BigIntegerField()),
-            ("device", history_key("devices.device", "days")),
-            ("slot", history_key("devices.slot", "+")),
-        ],
-        options={"ordering": ["device_id", "slot_id", "day"]},
-    ),
-]
-
-
-class Migration(migrations.Migration):
-
-    dependencies = [("devices", "0004_shadow")]
-
-    operations = [
-        migrations.SeparateDatabaseAndState([migrations.RunSQL(TABLES)], STATE),
-        migrations.RunPython(make_partitions),
-        migrations.RunSQL(CARRIED_OVER),
-        migrations.RunSQL("ALTER TABLE devices_inventory SET (fillfactor = 80)", migrations.RunSQL.noop),
-        migrations.RunSQL(STANDING + FUNCTION),
-    ]
