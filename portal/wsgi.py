@@ -18,5 +18,4 @@ except ImproperlyConfigured as error:
     raise SystemExit(str(error)) from None
 
 # What is loaded by now stays: looking through it again and again for circles would stop all threads for tens of milliseconds each time.
-gc.set_threshold(20_000, 20, 50)
 gc.freeze()

@@ -269,7 +269,6 @@ class _Runner:
         self.db = Database()
         # So many to each door, so that one that hangs leaves the others theirs; and room for who stands aside.
         self.http = Connections(settings.DELIVERY_CONNECTIONS * (1 + ASIDE_PER_PLACE))
-        gc.set_threshold(20_000, 20, 50)  # thousands of jobs come and go, and hardly one is in a circle
         gc.freeze()  # what is loaded by now stays: looking through it again and again cost a third of the event loop's time
         atexit.register(self.close)
 

@@ -11,8 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
+import hypothesis
 import pytest
 
+from tests.effort import examples
+
+# A busy machine is no reason for a property to be wrong.
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=examples(100))
+hypothesis.settings.load_profile("patient")
 pytest_plugins = ["tests.people"]
 # Partitions by themselves; to look into a table, or into all partitions of one, costs more than to ask for its size.
 EVER_USED = """SELECT oid::regclass::text FROM pg_class
@@ -33,7 +39,6 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays: looking through it again and again for circles is a tenth of all work."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -89,7 +89,8 @@ def _fits(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> bool:
 
 def _kept_key(path: Path) -> rsa.RSAPrivateKey:
     if path.exists():
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        # It is our own: to check that it is a good one takes as long as everything else at a start.
+        key = serialization.load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
         if isinstance(key, rsa.RSAPrivateKey):
             return key
     key = _new_key()

@@ -5,7 +5,6 @@ With SCREENSHOTS=<folder> it also leaves pictures of what was seen; the README s
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +14,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.the_house import ALICE, ROOT, STAFF, House, until
 
-CHROMIUM = shutil.which("chromium") or next((path for path in ("/usr/bin/chromium",) if Path(path).exists()), None)
-ARGUMENTS = [
-    "--no-sandbox", "--disable-background-networking", "--disable-gpu", "--no-first-run", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}
 TALL = {"width": 1280, "height": 1080}

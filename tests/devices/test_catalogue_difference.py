@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from devices.capabilities import CHOOSABLE, TABLE, interfaces_of, unknown
 from devices.catalogue import Description, Product, Sale, SlotDescription, difference
 from tests.devices.products import BEANS, CREMA, beans
+from tests.effort import examples
 
 SILENT = {"test_replenishment_id": "", "live_replenishment_id": ""}
 
@@ -136,7 +137,7 @@ MODEL = some.builds(
 ).map(lambda model: Description.from_json(model.to_json()))  # sorted
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(MODEL, MODEL)
 def test_nothing_that_differs_goes_unsaid(one: Description, other: Description) -> None:
     assert bool(difference(one, other)) == (one != other)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices import throttles
 from devices.models import Reading
 from devices.parsers import LARGEST_BODY
 from tests.devices.test_device_api import ME, READINGS, Firmware, problem
+from tests.effort import examples
 
 GOOD = {"slot": "beans", "sequence": 1, "value": 42.5}
 
@@ -169,14 +169,14 @@ json_values = st.recursive(
 readings = st.dictionaries(st.sampled_from(["slot", "sequence", "value", "measured_at", "epoch", "x"]), json_values)
 
 
-@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=json_values | readings | st.fixed_dictionaries({"readings": st.lists(readings | json_values, max_size=4)}))
 def test_no_json_whatever_makes_us_fail(firmware: Firmware, body: Any) -> None:
     throttles.forget()
     assert firmware.post(json.dumps(body)).status_code in {200, 201, 400}
 
 
-@examples(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200),
     header=st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from devices.inventory import Measurement, record_reading
 from devices.models import DailyUse, Device, Reading
+from tests.effort import examples
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 TODAY, YESTERDAY = NOW.date(), NOW.date() - timedelta(days=1)
@@ -150,7 +151,7 @@ def weeks(draw: st.DrawFn) -> list[list[Measurement]]:
     return [heard[start : start + size] for start in range(0, len(heard), size)]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=weeks())
 def test_whatever_comes_when_the_days_are_what_the_readings_add_up_to(
     counted: Device, batches: list[list[Measurement]]

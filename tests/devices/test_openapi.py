@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +11,11 @@ from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.effort import examples
+
 SCHEMA = "/api/schema/?format=json"
 DEVICE_PATHS = ("/api/v1/readings", "/api/v1/me", "/api/v1/shadow", "/api/v1/events", "/api/v1/key", "/api/v1/iot")
-EXAMPLES = int(os.environ.get("EXAMPLES", "12"))  # for each address and method; always the same ones
+EXAMPLES = examples(8)  # for each address and method; always the same ones
 
 
 @pytest.fixture

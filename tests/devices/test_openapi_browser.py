@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.staticfiles import finders
-from playwright.sync_api import sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
@@ -15,6 +14,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium o
 
 def test_the_docs_page_shows_the_api_and_asks_nobody_else(client: Any, db: None) -> None:
     """The browser's requests are answered from here by the test's own client; any other host is a failure."""
+    from playwright.sync_api import sync_playwright  # here, because most test processes never come here
+
     complaints: list[str] = []
     foreign: list[str] = []
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from devices.inventory import Measurement, record_reading
 from devices.models import Device, Inventory, Reading
 from devices.signals import inventory_changed
+from tests.effort import examples
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 SLOTS = ("beans", "pods")
@@ -67,7 +68,7 @@ def counted(machine: Device) -> Device:
     return machine
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(life=lives())
 def test_whatever_the_network_does_the_truth_is_the_same(
     counted: Device, life: tuple[list[Said], list[list[Said]]]

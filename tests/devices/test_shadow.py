@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from devices import documents, registry, shadow, talkback
 from devices.models import Device, Door, Shadow
 from devices.signals import endpoint_changed
+from tests.effort import examples
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_true_is_not_one() -> None:
     assert shadow.difference({"a": True}, {"a": 1}) == {"a": True}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.none() | st.integers(0, 3)), min_size=1, max_size=6

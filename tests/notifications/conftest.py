@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from django.conf import settings as django_settings
 from django.http import HttpResponse
@@ -18,9 +17,6 @@ from django.test import Client
 from notifications import certificates, doorbell, inbox
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, FarSide, as_body, as_headers, far_side, pem
 
-# A busy machine is no reason for a property to be wrong.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 Post = Callable[..., HttpResponse]
 
 

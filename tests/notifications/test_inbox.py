@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from notifications import inbox, ledger, orders, processing, tasks
 from notifications.models import DrsRegistration, Message, Notification, Order, OrderItem, Topic
+from tests.effort import examples
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, dash
 
 PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotification", "ItemShippedNotification"
@@ -103,7 +104,7 @@ def test_any_order_and_repetition_of_messages_comes_to_the_same_rows(crema: Any)
     """The database's version of the fold's property, contradicting twins included."""
     topic = Topic.objects.create(arn=ARN)
 
-    @hypothesis.settings(max_examples=25)
+    @hypothesis.settings(max_examples=examples(10))
     @given(SAID.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:2]))))
     def check(pair: tuple[list[Any], list[Any]]) -> None:
         results = []

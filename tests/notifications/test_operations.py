@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from notifications import asp, asp_api, certificates, health, operating, operations, tasks
 from notifications.models import EndpointAlias, Message, PropertyEvent, PropertyOperation, Topic
+from tests.effort import examples
 from tests.notifications.hotel import ECHO, SERIAL, Hotel, point_at, sandbox
 from tests.notifications.test_properties import ROOM, apply, event
 from tests.the_house import until
@@ -234,7 +235,7 @@ def test_any_order_repetition_and_crash_come_to_the_same(hotel: Hotel) -> None:
         "later": set_up("later", "2026-11-21T10:00:00Z"), "set up again": set_up(),
     }  # fmt: skip
 
-    @hypothesis.settings(max_examples=15)
+    @hypothesis.settings(max_examples=examples(8))
     @given(STEPS)
     def check(steps: list[str]) -> None:
         for model in (PropertyEvent, Message, PropertyOperation, EndpointAlias):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from notifications import asp, operations, processing, properties
 from notifications.models import Message, PropertyEvent, PropertyOperation, Topic
+from tests.effort import examples
 from tests.notifications.signing_amazon import ARN, NOW, Amazon
 
 ROOM = "amzn1.alexa.unit.did.ROOM12"
@@ -274,7 +275,7 @@ DONE = st.lists(
 
 @pytest.mark.django_db(transaction=True)
 def test_any_order_and_repetition_of_events_comes_to_the_same() -> None:
-    @hypothesis.settings(max_examples=20)
+    @hypothesis.settings(max_examples=examples(8))
     @given(DONE.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:3]))))
     def check(pair: tuple[list[Any], list[Any]]) -> None:
         results = []

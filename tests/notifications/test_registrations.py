@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from notifications import drs, ledger, orders, processing, registrations, tasks
 from notifications.models import DrsRegistration, Message, Notification, Order, OrderItem, SlotSubscription, Topic
+from tests.effort import examples
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, chosen, dash
 from tests.notifications.test_inbox import ID, on_every_new_item, send
 from tests.notifications.test_inbox import snapshot as snapshot_of_orders
@@ -144,7 +145,7 @@ def test_any_order_repetition_and_crash_come_to_the_same_rows(crema: Any) -> Non
     """All six types, twins that contradict each other, and a database that fails under half of the orders."""
     topic = Topic.objects.create(arn=ARN)
 
-    @hypothesis.settings(max_examples=20)
+    @hypothesis.settings(max_examples=examples(8))
     @given(SAID.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:3]))), CRASH)
     def check(pair: tuple[list[Any], list[Any]], crash: str | None) -> None:
         results = []

@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from playwright.async_api import async_playwright
 
 from tests.sandbox.far_side import change_report, run
 
@@ -13,6 +12,7 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="the
 
 def look(tmp_path, scene, **context: object):
     """Plays a scene with the page open; whatever the browser complains of fails the test."""
+    from playwright.async_api import async_playwright  # here, because most test processes never come here
 
     async def play(world):
         complaints: list[str] = []

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from hypothesis import given
-from hypothesis import settings as effort
+from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from devices import catalogue, registry
@@ -22,6 +22,7 @@ from skill import delivery, linking, outbox, pace
 from skill.alexa import discovery
 from skill.models import Endpoint, Event
 from tests.devices.products import BEANS, CREMA, SHOPS
+from tests.effort import examples
 from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
 from tests.skill.test_races import during_the_first_talk
 
@@ -236,7 +237,7 @@ def test_in_an_outage_a_customers_machines_are_not_announced_one_by_one(
     assert len(amazon.attempts) == 1
 
 
-@effort(max_examples=15, deadline=None)
+@trying(max_examples=examples(15), deadline=None)
 @given(st.lists(st.integers(1, 300_000), max_size=400))
 def test_no_announcement_is_larger_than_amazon_takes(sizes: list[int]) -> None:
     """300 endpoints and 256 KB, nothing left out, nothing twice, in order; one that alone is too large goes alone."""

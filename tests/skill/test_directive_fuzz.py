@@ -16,11 +16,14 @@ from devices import registry, shadow
 from skill import handlers, power
 from skill.models import AlexaGrant
 from tests import oracle
+from tests.effort import examples
 from tests.skill.deeds import directive, reading, report_state
 
 pytestmark = pytest.mark.django_db
 fuzz = settings(
-    max_examples=40, deadline=timedelta(seconds=5), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(20),
+    deadline=timedelta(seconds=5),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 scalars = (
     st.none()

@@ -13,6 +13,7 @@ from devices.capabilities import CHOOSABLE
 from devices.models.vocabulary import VOLUME_UNITS, WEIGHT_UNITS, DisplayCategory
 from skill import endpoints, makes
 from skill.alexa import discovery, interfaces, inventory, messages
+from tests.effort import examples
 from tests.oracle import Court, needs_schema
 
 ID = "5b1c9b4e-2d0a-4b63-9c3e-aa10f4d2b003"
@@ -61,7 +62,7 @@ def units(draw: st.DrawFn) -> tuple[endpoints.Unit, list[tuple[inventory.Sensor,
     return device, slots
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(units(), moments, st.sampled_from(messages.CAUSES))
 def test_every_message_about_any_device(drawn: Any, now: datetime, cause: str) -> None:
     device, slots = drawn

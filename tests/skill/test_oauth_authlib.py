@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 import requests
-from authlib.common.security import generate_token
-from authlib.integrations.requests_client import OAuth2Session
 from django.db import connections
 
 from skill import oauth
@@ -26,6 +24,9 @@ class LosesAnswers(requests.adapters.HTTPAdapter):
 @pytest.mark.parametrize("manner", ["client_secret_basic", "client_secret_post"])
 @pytest.mark.parametrize("challenge", ["S256", None], ids=["PKCE", "no PKCE"])
 def test_link_renew_lose_and_go_on(live_server: Any, alice: Any, manner: str, challenge: str | None) -> None:
+    from authlib.common.security import generate_token  # here, because most test processes never come here
+    from authlib.integrations.requests_client import OAuth2Session
+
     make_alexa()
     verifier = {"code_verifier": generate_token(64)} if challenge else {}
     alexa = OAuth2Session(

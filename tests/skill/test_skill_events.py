@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skill.models import AlexaGrant, Endpoint, SkillUser
+from tests.effort import examples
 from tests.skill.deeds import deliver_all, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -112,7 +113,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(system=ANYTHING, body=ANYTHING, moment=ANYTHING, name=st.text(max_size=60))
 def test_whatever_is_in_it_the_answer_is_the_same(told: Any, system: Any, body: Any, moment: Any, name: str) -> None:
     request = {"type": f"AlexaSkillEvent.{name}", "eventCreationTime": moment, "body": body}

@@ -14,6 +14,7 @@ from oauth2_provider.models import Grant, RefreshToken
 from devices import deadline
 from skill import oauth, oauth_views
 from skill.models import Application
+from tests.effort import examples
 from tests.skill.oauth_customer import REDIRECT, SECRET, allow, make_alexa
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,7 +133,7 @@ def test_a_zero_byte_is_a_wrong_request(code: str) -> None:
     assert renew("x\0y").json()["error"] == "invalid_request"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     form=st.dictionaries(
         st.sampled_from(
