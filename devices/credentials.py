@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from binascii import b2a_base64
 
 from django.conf import settings
 
@@ -17,8 +16,8 @@ CLAIM_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that looks like ano
 CLAIM_CODE_LENGTH = 8
 SHORTEST_KEY = 20
 NOBODYS = "0" * 64  # the hash that no key and no code has
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-# Random bytes as signs of a code: each sign for as many bytes as any other; the bytes that are left over are thrown away.
+# Random bytes as signs of a code: each sign for as many bytes as any other; the bytes that are left over are thrown away
+# (of 32 bytes so many that a code would be too short: once in 10^23 codes).
 _FAIR = 256 - 256 % len(CLAIM_ALPHABET)
 _SIGNS = bytes(ord(CLAIM_ALPHABET[byte % len(CLAIM_ALPHABET)]) for byte in range(256))
 _LEFT_OVER = bytes(range(_FAIR, 256))
@@ -31,7 +30,7 @@ def new_key() -> str:
 
 def new_code() -> str:
     """A claim code: 8 characters of 30 that nobody mixes up."""
-    return "".join(secrets.choice(CLAIM_ALPHABET) for _ in range(CLAIM_CODE_LENGTH))
+    return secrets.token_bytes(32).translate(_SIGNS, _LEFT_OVER)[:CLAIM_CODE_LENGTH].decode()
 
 
 def hash_key(key: str) -> str:
@@ -64,22 +63,3 @@ class CodeHasher:
 def hash_code(serial: str, code: str, pepper: str | None = None) -> str:
     """How a claim code is kept: bound to its serial number, so the same code on two boxes looks different."""
     return CodeHasher(pepper or settings.SECRET_KEY)(serial, code)
-
-
-class Batch:
-    """Keys and codes for many units that can be said again as long as this object lives, and never afterwards.
-
-    They come from a keyed BLAKE2b (RFC 7693) of the serial number under 256 random bits that exist in memory only. So an
-    import can write the secrets of exactly those units that turned out to be new, without storing any of them.
-    """
-
-    def __init__(self) -> None:
-        self._begun = hashlib.blake2b(key=secrets.token_bytes(32))
-
-    def __call__(self, serial: str) -> tuple[str, str]:
-        """The key and the claim code of a unit."""
-        begun = self._begun.copy()
-        begun.update(serial.encode())
-        made = begun.digest()
-        key = b2a_base64(made[:32], newline=False)[:43].translate(_URL_SAFE)
-        return key.decode(), made[32:].translate(_SIGNS, _LEFT_OVER)[:CLAIM_CODE_LENGTH].decode()

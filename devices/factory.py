@@ -1,9 +1,9 @@
 """import_units: a factory's list of units into the registry, all of it or nothing.
 
 The list is CSV with a header: serial, model, key, claim_code and, if wanted, mac and firmware; key and claim_code may
-say "generate". It is streamed by COPY into a temporary table that only hashes enter, judged there as a set, and
-inserted slice by slice. How a line is read is in factory_lines.py. Generated secrets come from credentials.Batch, so
-exactly those of units that are new are handed out, once: of each slice while the database enters the next.
+say "generate". It is streamed by COPY into a temporary table that only hashes enter, and judged there as a set. Units
+that turn out to be new are entered slice by slice: while the database enters one, its keys and codes are handed out and
+those of the next are made. How a line is read is in factory_lines.py.
 """
 
 from collections import deque
@@ -15,26 +15,28 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from devices.credentials import Batch
+from devices.credentials import CodeHasher, hash_key, new_code, new_key, peppers
 from devices.factory_lines import MADE_CODE, MADE_KEY, Fault, HeaderRefused, LineReader, Model
 from devices.models import Device, DeviceModel
 from devices.registry import plain_name
 
 ONE_AT_A_TIME = 0x11170BD5  # the advisory lock of imports
 BLOCK = 500  # lines that go to the database together
-SLICE = 20_000  # lines that are entered by one statement
+SLICE = 10_000  # lines that are entered by one statement
 COLUMNS = {
     "serial_number": "serial",
     "device_model": "model",
     "name": "name",
-    "key_hash": "key",
-    "claim_code_hash": "code",
+    "key_hash": "CASE WHEN made & 1 = 1 THEN factory_made.key ELSE factory_list.key END",
+    "claim_code_hash": "CASE WHEN made & 2 = 2 THEN factory_made.code ELSE factory_list.code END",
     "mac_address": "mac",
     "firmware_version": "firmware",
 }
 _STAGE = """
-    CREATE TEMPORARY TABLE factory_list (line integer PRIMARY KEY, serial text, model bigint, name text, key text, code text,
-        old_codes text[], mac text, firmware text, made smallint) ON COMMIT DROP
+    DROP TABLE IF EXISTS pg_temp.factory_list, pg_temp.factory_made;
+    CREATE TEMPORARY TABLE factory_list (line integer PRIMARY KEY, serial text, model bigint, name text, key text,
+        code text, old_codes text[], mac text, firmware text, made smallint) ON COMMIT DROP;
+    CREATE TEMPORARY TABLE factory_made (line integer, key text, code text) ON COMMIT DROP
 """
 _TWICE = """
     SELECT line, '{0}', format('%s stands in line %s already.', {0}, first)
@@ -56,14 +58,13 @@ _OTHERWISE = """
     ) AS lines WHERE field IS NOT NULL ORDER BY line
 """
 _FORGET_KNOWN = "DELETE FROM factory_list s USING devices_device d WHERE d.serial_number = s.serial"
+_TO_MAKE = (
+    "SELECT line, serial, model, made FROM factory_list WHERE line > %s AND line <= %s AND made <> 0 ORDER BY line"
+)
 _ENTER = """
-    WITH slice AS MATERIALIZED (SELECT * FROM factory_list WHERE line > %s AND line <= %s ORDER BY line),
-        entered AS (INSERT INTO devices_device ({names}) SELECT {said} FROM slice)
-    SELECT serial, model, made FROM slice ORDER BY line
+    INSERT INTO devices_device ({names}) SELECT {said} FROM factory_list LEFT JOIN factory_made USING (line)
+    WHERE line > %s AND line <= %s ORDER BY line
 """
-
-
-_Entered = tuple[str, int, int]  # serial, model, made
 
 
 class ImportRefused(Exception):
@@ -99,23 +100,22 @@ def import_units(
     Transactional: all or nothing. Idempotent: units that are registered as the list says are left as they are, and
     no secret is generated for them. ``on_fault`` hears every fault, line by line, then ImportRefused is raised.
     ``on_secrets`` is called once, before the commit and only if something was generated for a new unit; it must have
-    kept what it was given when it returns, and what its iterator raises means that there is no such unit. Constant
-    memory, one import at a time. No signal: nobody owns a new unit.
+    kept what it was given when it returns. What its iterator raises it must let pass: then none of the units is there.
+    Constant memory, one import at a time. No signal: nobody owns a new unit.
     ``progress`` hears a stage ("reading", "checking", "entering") and how many lines.
     """
-    batch = Batch()
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             _prepare(cursor)
             faults, models = _Faults(on_fault), _models()
-            lines = LineReader(source, models, batch)
+            lines = LineReader(source, models)
             listed = _stage(cursor, lines, faults, progress)
             _check(cursor, faults, progress, listed)
             added, generated = _forget_known(cursor)
-            with closing(_enter(cursor, lines.line, progress)) as entering:
+            with closing(_enter(cursor, lines.line, models, progress)) as secrets:
                 if generated:
-                    on_secrets(_secrets(entering, batch, models))
-                deque(entering, maxlen=0)  # to its end, also if nobody asked
+                    on_secrets(secrets)
+                deque(secrets, maxlen=0)  # to its end, for that is how the units are entered
             return Imported(listed, added, generated)
     except HeaderRefused as refusal:
         on_fault(Fault(1, "", str(refusal)))
@@ -141,7 +141,6 @@ def _prepare(cursor: Any) -> None:
         raise ImportRefused("Another list is being imported. Please try again when that is done.")
     cursor.execute("SET LOCAL work_mem = '64MB'")
     cursor.execute("SET LOCAL statement_timeout = 0")  # a long list may take longer than a web page's statement
-    cursor.execute("DROP TABLE IF EXISTS pg_temp.factory_list")
     cursor.execute(_STAGE)
 
 
@@ -189,26 +188,52 @@ def _forget_known(cursor: Any) -> tuple[int, int]:
     return added, generated
 
 
-def _enter(cursor: Any, last: int, progress: Callable[[str, int], None]) -> Iterator[_Entered]:
-    """Insert what is in the table. Gives the units of one slice while the database enters the next, and goes on as they are taken."""
-    cursor.execute(
-        "SET CONSTRAINTS ALL IMMEDIATE"
-    )  # foreign keys are looked at slice by slice, not all of them at the end
+def _enter(cursor: Any, last: int, models: dict[str, Model], progress: Callable[[str, int], None]) -> Iterator[Secret]:
+    """Insert what is in the table, slice by slice, and give what was made for each while the database enters it.
+
+    A generator: it goes on as its secrets are taken, and all units are entered when it ends.
+    """
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # foreign keys are looked at in each slice, not all in the commit
     statement, values = _entering()
-
-    def enter(after: int) -> list[_Entered]:
-        cursor.execute(statement, [after, after + SLICE, *values])
-        return cursor.fetchall()
-
+    names = {model.pk: model.model_id for model in models.values()}
+    rows = _to_make(cursor, 0)
     with ThreadPoolExecutor(max_workers=1) as database:
-        entering, count = database.submit(enter, 0), 0
-        for after in [*range(SLICE, last, SLICE), None]:
-            entered = entering.result()
-            if after is not None:
-                entering = database.submit(enter, after)
-            count += len(entered)
-            progress("entering", count)
-            yield from entered
+        entering = None
+        for after in range(0, last, SLICE):
+            secrets, hashes = _make(rows, names)
+            if entering:
+                entering.result()
+            progress("entering", after)
+            _keep(cursor, hashes)
+            rows = _to_make(cursor, after + SLICE)
+            entering = database.submit(cursor.execute, statement, [*values, after, after + SLICE])
+            yield from secrets
+        if entering:
+            entering.result()
+
+
+def _to_make(cursor: Any, after: int) -> list[tuple[int, str, int, int]]:
+    """Line, serial, model and what is to be made, of the next slice."""
+    cursor.execute(_TO_MAKE, [after, after + SLICE])
+    return cursor.fetchall()
+
+
+def _keep(cursor: Any, hashes: str) -> None:
+    """Hashes of what was made for the next slice, in place of the last one's."""
+    cursor.execute("TRUNCATE factory_made")
+    with cursor.copy("COPY factory_made FROM STDIN") as copy:
+        copy.write(hashes)
+
+
+def _make(rows: list[tuple[int, str, int, int]], names: dict[int, str]) -> tuple[list[Secret], str]:
+    """Keys and codes for these units, and the text for COPY that says how they are kept."""
+    secrets, hashes, hash_code = [], [], CodeHasher(peppers()[0])
+    for line, serial, model, made in rows:
+        key = new_key() if made & MADE_KEY else ""
+        code = new_code() if made & MADE_CODE else ""
+        secrets.append(Secret(serial, names[model], key, code))
+        hashes.append(f"{line}\t{hash_key(key) if key else ''}\t{hash_code(serial, code) if code else ''}\n")
+    return secrets, "".join(hashes)
 
 
 def _entering() -> tuple[str, list[Any]]:
@@ -223,15 +248,6 @@ def _entering() -> tuple[str, list[Any]]:
     said = ", ".join(COLUMNS.get(field.name, "%s") for field in fields)
     # Nothing of the list is in this text: the names are our own columns.
     return _ENTER.format(names=names, said=said), values
-
-
-def _secrets(entering: Iterator[_Entered], batch: Batch, models: dict[str, Model]) -> Iterator[Secret]:
-    """Say again what was generated for the units that are entered."""
-    names = {model.pk: model.model_id for model in models.values()}
-    for serial, model, made in entering:
-        if made:
-            key, code = batch(serial)
-            yield Secret(serial, names[model], key if made & MADE_KEY else "", code if made & MADE_CODE else "")
 
 
 def _stream(question: str) -> Iterator[tuple[Any, ...]]:

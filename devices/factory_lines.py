@@ -1,6 +1,7 @@
 """One line of a factory's list: what it may say, how it is tidied, and what is told about a line that cannot be taken.
 
-Text in, text out: a good line becomes the line that COPY takes, with hashes in place of secrets. No query here.
+Text in, text out: a good line becomes the line that COPY takes, with hashes in place of secrets, and nothing where one
+is to be made. No query here.
 """
 
 import csv
@@ -10,13 +11,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
-from devices.credentials import CLAIM_CODE_LENGTH, SHORTEST_KEY, Batch, CodeHasher, hash_key, peppers, tidy_code
+from devices.credentials import CLAIM_CODE_LENGTH, SHORTEST_KEY, CodeHasher, hash_key, peppers, tidy_code
 from devices.models import SERIAL_PATTERN
 
 GENERATE = "generate"
 REQUIRED = ("serial", "model", "key", "claim_code")
 OPTIONAL = ("mac", "firmware")
 MADE_KEY, MADE_CODE = 1, 2  # bits of the column `made`
+_MADE_BOTH = ("", "", "", MADE_KEY | MADE_CODE)  # as LineReader._own says it
 
 _serial_fits = re.compile(SERIAL_PATTERN).fullmatch
 _key_fits = re.compile(rf"[!-~]{{{SHORTEST_KEY},256}}").fullmatch
@@ -56,10 +58,9 @@ class LineReader:
     firmware, made. Raises HeaderRefused at the first step.
     """
 
-    def __init__(self, source: Iterable[str], models: dict[str, Model], batch: Batch) -> None:
+    def __init__(self, source: Iterable[str], models: dict[str, Model]) -> None:
         self._rows = csv.reader(source, strict=True)
         self._models = models
-        self._batch = batch
         self._hash_code, *self._old_hashers = [CodeHasher(pepper) for pepper in peppers()]
 
     @property
@@ -87,28 +88,32 @@ class LineReader:
             judge = self._faults if tidy == mac else self._read
             return judge(serial, model, key, code, tidy, firmware)
         if key == code == GENERATE:
-            (key, code), made, old = self._batch(serial), MADE_KEY | MADE_CODE, ""
+            hashes = _MADE_BOTH
         else:
-            own = self._own(serial, key, code)
-            if not own:
+            hashes = self._own(serial, key, code)
+            if not hashes:
                 return self._faults(serial, model, key, code, mac, firmware)
-            key, code, made, old = own
+        key_hash, code_hash, old, made = hashes
         return (
-            f"{self._rows.line_num}\t{serial}\t{known.pk}\t{known.name}\t{hash_key(key)}\t"
-            f"{self._hash_code(serial, code)}\t{{{old}}}\t{mac}\t{firmware}\t{made}\n"
+            f"{self._rows.line_num}\t{serial}\t{known.pk}\t{known.name}\t{key_hash}\t{code_hash}\t{{{old}}}\t"
+            f"{mac}\t{firmware}\t{made}\n"
         )
 
-    def _own(self, serial: str, key: str, code: str) -> tuple[str, str, int, str] | None:
-        """Key and code of a line that brings at least one of its own, what was made, and the code's older hashes."""
-        made, old, (new_key, new_code) = 0, "", self._batch(serial)
+    def _own(self, serial: str, key: str, code: str) -> tuple[str, str, str, int] | None:
+        """How key and code are kept that the factory brought, the code in older ways too, and what is to be made."""
+        key_hash = code_hash = old = ""
+        made = 0
         if key == GENERATE:
-            key, made = new_key, MADE_KEY
-        if code == GENERATE:
-            code, made = new_code, made | MADE_CODE
+            made = MADE_KEY
+        elif _key_fits(key):
+            key_hash = hash_key(key)
         else:
-            code = code if _code_fits(code) else tidy_code(code)
-            old = ",".join([hasher(serial, code) for hasher in self._old_hashers])
-        return (key, code, made, old) if _key_fits(key) and _code_fits(code) else None
+            return None
+        if code == GENERATE:
+            return key_hash, code_hash, old, made | MADE_CODE
+        code = code if _code_fits(code) else tidy_code(code)
+        old = ",".join([hasher(serial, code) for hasher in self._old_hashers])
+        return (key_hash, self._hash_code(serial, code), old, made) if _code_fits(code) else None
 
     def _faults(self, serial: str, model: str, key: str, code: str, mac: str, firmware: str) -> list[Fault]:
         """Everything that is wrong with a line. Never what a secret was."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devices import credentials, factory, keys, registry
 from devices.factory import Imported, ImportRefused, Secret, import_units
-from devices.factory_lines import Fault
+from devices.factory_lines import Fault, LineReader, Model
 from devices.models import Device
 from devices.secrets_file import SecretsFile
 
@@ -80,6 +83,14 @@ def test_generated_secrets_are_handed_out_and_work(crema: Any, alice: Any) -> No
 def test_what_the_factory_brought_itself_is_not_handed_out_again(crema: Any) -> None:
     _, sent = brought(HEADER + OWN + f"CRM20-0103,CREMA-20,{KEY},generate,,\n")
     assert [(secret.serial, secret.key, len(secret.claim_code)) for secret in sent] == [("CRM20-0103", "", 8)]
+
+
+def test_a_code_has_every_sign_of_the_alphabet_alike() -> None:
+    """Which byte gives which sign is counted, not guessed: as many for each."""
+    kept = [byte for byte in range(256) if byte not in credentials._LEFT_OVER]
+    signs = Counter(credentials._SIGNS[byte] for byte in kept)
+    assert signs == dict.fromkeys(credentials.CLAIM_ALPHABET.encode(), 8)
+    assert {len(credentials.new_code()) for _ in range(100)} == {credentials.CLAIM_CODE_LENGTH}
 
 
 def test_every_unit_and_every_list_has_secrets_of_its_own(crema: Any) -> None:
@@ -224,7 +235,9 @@ def test_the_database_never_sees_a_secret(crema: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT array_agg(factory_list::text)::text FROM factory_list")
             held.append(cursor.fetchone()[0])
-        sent.extend(secrets)
+            sent.extend(secrets)
+            cursor.execute("SELECT array_agg(factory_made::text)::text FROM factory_made")
+            held.append(cursor.fetchone()[0])
 
     sent = Sent()
     with connection.execute_wrapper(spy):
@@ -232,6 +245,64 @@ def test_the_database_never_sees_a_secret(crema: Any) -> None:
     for secret in (KEY, "ABCD2345", sent[0].key, sent[0].claim_code):
         assert not any(secret in text for text in seen + held)
     assert "CRM20-0102" in held[0]
+    assert credentials.hash_key(sent[0].key) in held[1]
+
+
+def test_units_are_entered_also_if_nobody_takes_their_keys(crema: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(factory, "SLICE", 1)
+    lines = io.StringIO(HEADER + MADE + MADE.replace("0102", "0103").replace("02,1", "03,1"))
+    assert import_units(lines, on_fault=print, on_secrets=lambda secrets: None) == Imported(2, 2, 2)
+    assert Device.objects.count() == 2
+
+
+def test_when_only_some_secrets_can_be_kept_there_are_no_units_and_no_file(
+    crema: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(factory, "SLICE", 1)
+    make, made = factory.new_code, []
+
+    def disk_full() -> str:
+        made.append(make())
+        if len(made) == 3:
+            raise OSError(28, "No space left on device")
+        return made[-1]
+
+    monkeypatch.setattr(factory, "new_code", disk_full)
+    lines = "".join(MADE.replace("0102", f"010{n}").replace("02,1", f"0{n},1") for n in range(4))
+    with pytest.raises(CommandError, match="No space"):
+        call_command("import_devices", listed(tmp_path, HEADER + lines), secrets=tmp_path / "keys.csv")
+    assert len(made) == 3, "the first of them were entered by then"
+    assert not Device.objects.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["units.csv"]
+
+
+@given(
+    cells=st.tuples(
+        st.sampled_from(["CRM20-0101", "a b", "", "x\ty"]) | st.text(max_size=70),
+        st.sampled_from(["CREMA-20", "MILL-1"]),
+        st.sampled_from(["generate", KEY, "short", "Generate"]) | st.text(max_size=30),
+        st.sampled_from(["generate", "abcd-2345", "Generate", "ABC"]) | st.text(max_size=40),
+        st.sampled_from(["", "00:1a:2B:00:00:01", "001A2B000002", "zz", "--"]) | st.text(max_size=20),
+        st.sampled_from(["", "1.0.3", "back\\slash"]) | st.text(max_size=70),
+    )
+)
+def test_a_line_is_taken_whole_or_its_faults_are_told(cells: tuple[str, ...]) -> None:
+    """Never neither: then a unit would be left out without a word."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
+    text.seek(0)
+    [answer] = LineReader([HEADER, *text], {"CREMA-20": Model(1, "CREMA-20", "Crema 20")})
+    if isinstance(answer, str):
+        assert answer.endswith("\n")
+        assert answer.count("\n") == 1
+        assert answer.count("\t") == 9
+        assert answer.isascii()
+        assert "\\" not in answer
+        assert KEY not in answer
+        assert "ABCD2345" not in answer
+    else:
+        assert answer
+        assert all(fault.reason for fault in answer)
 
 
 @pytest.mark.django_db(transaction=True)
