@@ -55,7 +55,6 @@ class Migration(migrations.Migration):
         ('notifications', '0013_keep_message'),
         ('notifications', '0014_told_and_aside'),
         ('notifications', '0015_signing_certificate'),
-        ('notifications', '0016_in_the_order_of_arrival'),
     ]
 
     initial = True
@@ -106,7 +105,7 @@ class Migration(migrations.Migration):
                 ],
                 options={
                     'permissions': [('replay_message', 'Can have a message processed again')],
-                    'indexes': [models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='message_due'), models.Index(fields=['topic', 'received_at'], name='message_of_topic'), models.Index(condition=models.Q(('state__in', ['held', 'quarantined'])), fields=['state'], name='message_for_a_person')],
+                    'indexes': [models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at', 'id'], name='message_due'), models.Index(fields=['-received_at'], name='message_newest'), models.Index(fields=['topic', '-received_at'], name='message_newest_of_topic'), models.Index(condition=models.Q(('state__in', ['held', 'quarantined'])), fields=['state'], name='message_for_a_person')],
                     'constraints': [models.UniqueConstraint(fields=('message_id', 'topic'), name='message_stored_once')],
                 },
             ),
