@@ -14,6 +14,7 @@ from skill.database import Database
 from skill.renewal import Credentials
 
 PATIENCE_SECONDS = 1.0
+LOOK_SECONDS = 0.02  # between two looks at who has waited long enough, at least
 ASIDE_PER_PLACE = 4
 
 
@@ -55,30 +56,39 @@ class Places:
     def __init__(self, places: int) -> None:
         self.free = asyncio.Semaphore(places)
         self.may_stand_aside = places * ASIDE_PER_PLACE
+        self._began: dict[object, float] = {}  # who has a place, oldest first
+        self._timer: asyncio.TimerHandle | None = None  # one for all of them
 
+    async def take(self) -> object:
+        """A place, to be given back by `leave`."""
+        await self.free.acquire()
+        place = object()
+        self._began[place] = time.monotonic()
+        if self._timer is None:
+            self._look_in(PATIENCE_SECONDS)
+        return place
 
-class _Place:
-    """One request's place among them, from `take` to `leave`."""
-
-    def __init__(self, places: Places) -> None:
-        self.places, self.is_aside = places, False
-
-    async def take(self) -> None:
-        await self.places.free.acquire()
-        self.timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._step_aside)
-
-    def _step_aside(self) -> None:
-        if self.places.may_stand_aside > 0:
-            self.is_aside = True
-            self.places.may_stand_aside -= 1
-            self.places.free.release()
-
-    def leave(self) -> None:
-        self.timer.cancel()
-        if self.is_aside:
-            self.places.may_stand_aside += 1
+    def leave(self, place: object) -> None:
+        if self._began.pop(place, None) is None:
+            self.may_stand_aside += 1
         else:
-            self.places.free.release()
+            self.free.release()
+
+    def _look_in(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Who has waited long enough steps aside, as long as there is room there."""
+        self._timer = None
+        while self._began:
+            place, began = next(iter(self._began.items()))
+            patience = began + PATIENCE_SECONDS - time.monotonic()
+            if patience > 0 or self.may_stand_aside == 0:
+                self._look_in(max(patience, LOOK_SECONDS))
+                return
+            del self._began[place]
+            self.may_stand_aside -= 1
+            self.free.release()
 
 
 @dataclass
@@ -138,12 +148,11 @@ class Line:
                 return
             if self._no_token is not None:
                 raise self._no_token
-            place = _Place(self.renewals)
-            await place.take()
+            place = await self.renewals.take()
             try:
                 await self._renew_now(used)
             finally:
-                place.leave()
+                self.renewals.leave(place)
 
     async def _renew_now(self, used: Credentials) -> None:
         self._check_that_it_may_start()
@@ -157,12 +166,11 @@ class Line:
         self.tally.count.renewals[RENEWED] += 1
 
     async def _post(self, token: str, build: Callable[[str], Json]) -> None:
-        place = _Place(self.places)
-        await place.take()
+        place = await self.places.take()
         try:
             await self._post_now(token, build)
         finally:
-            place.leave()
+            self.places.leave(place)
 
     async def _post_now(self, token: str, build: Callable[[str], Json]) -> None:
         self._check_that_it_may_start()

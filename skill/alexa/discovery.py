@@ -87,7 +87,7 @@ def size(message: Json) -> int:
 _OWN: dict[str, Callable[[Json], str]] = {
     "friendlyName": itemgetter("friendlyName"),
     "additionalAttributes (model, serial number, firmware)": lambda endpoint: "\0".join(
-        f"{key}\0{text}" for key, text in sorted(endpoint["additionalAttributes"].items())
+        map("\0".join, sorted(endpoint["additionalAttributes"].items()))
     ),
 }
 _COMMON: dict[str, Callable[[Json], Any]] = {
