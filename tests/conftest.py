@@ -53,7 +53,9 @@ def quicker() -> Iterator[None]:
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
     faster = override_settings(STORAGES=settings.STORAGES | {"staticfiles": plain}, PASSWORD_HASHERS=hashers)
     aws = mock.patch("boto3.client", _Clients(boto3.client))
-    with faster, aws, mock.patch("django.test.TransactionTestCase._fixture_teardown", _empty_the_tables):
+    emptied = mock.patch("django.test.TransactionTestCase._fixture_teardown", _empty_the_tables)
+    connected = mock.patch("django.test.TransactionTestCase._should_reload_connections", return_value=False)
+    with faster, aws, emptied, connected:
         yield
     journal.forget()  # at the end of the process nobody listens to the log any more
 
