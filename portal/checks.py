@@ -129,11 +129,17 @@ def someone_may_ask_for_us(app_configs: Any, **kwargs: Any) -> list[CheckMessage
     ]
 
 
+def _without_a_way(loader: MigrationLoader) -> set[tuple[str, str]]:
+    """The squashed migrations that are passed over, though what they replace is not there any more."""
+    passed_over = {key: squashed for key, squashed in loader.replacements.items() if key not in loader.graph.nodes}
+    return {key for key, squashed in passed_over.items() if not loader.disk_migrations.keys() >= set(squashed.replaces)}
+
+
 @register(Tags.database)
 def database_is_not_between_versions(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Django passes over a squashed migration of which the database has a part only, without a word. Looked at by `migrate`."""
     loaders = [MigrationLoader(connections[name]) for name in databases or []]
-    partly = sorted({key for loader in loaders for key in loader.replacements if key not in loader.graph.nodes})
+    partly = sorted({key for loader in loaders for key in _without_a_way(loader)})
     return [
         Error(
             f"The database has some of the migrations that {app}/migrations/{name}.py replaces, and not all.",

@@ -5,6 +5,7 @@ own machine (generated keys, embedded PostgreSQL, filesystem broker, the sandbox
 guessed: what is missing is said, one sentence each, and the portal does not start.
 """
 
+import gc
 import logging
 import os
 from importlib.util import find_spec
@@ -12,12 +13,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from whitenoise.compress import Compressor
 
 from devices.deadline import PooledConnection
 from devices.openapi_schemas import COMPONENTS
 from portal import embedded, keys
 from portal.environment import Environment
 
+# What is loaded from here on makes thousands of objects that stay, in every process: Python looks for circles seldom.
+gc.set_threshold(20_000, 20, 50)
 BASE_DIR = Path(__file__).resolve().parent.parent
 _env = Environment()
 
@@ -344,7 +348,16 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 if EMBEDDED:  # on one's own machine nothing is far away, and compressing takes seconds
-    WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("css", "js", "map", "svg", "txt", "md", "html")
+    WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (
+        *Compressor.SKIP_COMPRESS_EXTENSIONS,
+        "css",
+        "js",
+        "map",
+        "svg",
+        "txt",
+        "md",
+        "html",
+    )
 
 # --- Browser safety ----------------------------------------------------------------------------------------------------------
 _https = PUBLIC_URL.startswith("https://")

@@ -76,6 +76,9 @@ def _empty_the_tables(_: object) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_unlock_all(); RESET statement_timeout; RESET lock_timeout"
+        )  # it goes on to the next test
         cursor.execute(EVER_USED)
         used = [table for (table,) in cursor.fetchall() if table not in KEPT]
         asked = [f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in used]

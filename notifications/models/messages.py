@@ -16,7 +16,7 @@ from notifications.models.topics import Topic
 
 EARLIER = timedelta(minutes=1)
 FAILING = 5  # attempts; from then on a message that cannot be processed is for a person
-_KEEP = "SELECT notifications_keep_message(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # of the first migration
+_KEEP = "SELECT notifications_keep_message(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"  # made by migration 0001
 _SETTLE = """
 UPDATE notifications_message AS m SET state = u.state, reason = u.reason, error = '', due_at = NULL,
   sealed = CASE u.state WHEN 'held' THEN m.sealed END
@@ -56,6 +56,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def keep(self, arrival: Arrival) -> bool:
         """Store it and its body unless this topic's message is there already; True when it was new. One statement, its values bound
         by the server: Django's cursors quote them into the text, which for a body costs as much as all the rest."""
+        connection.close_if_health_check_failed()  # as Django's cursors do
         connection.ensure_connection()
         with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
             [kept] = cursor.execute(_KEEP, arrival).fetchone()

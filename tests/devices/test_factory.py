@@ -4,6 +4,7 @@ import csv
 import io
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,22 @@ def test_when_only_some_secrets_can_be_kept_there_are_no_units_and_no_file(
     assert len(made) == 3, "the first of them were entered by then"
     assert not Device.objects.exists()
     assert [file.name for file in tmp_path.iterdir()] == ["units.csv"]
+
+
+def test_a_disk_that_fills_while_the_database_enters_leaves_no_unit(crema: Any, monkeypatch: Any) -> None:
+    """The one who takes the secrets breaks off, while a slice is being entered by the other thread."""
+    monkeypatch.setattr(factory, "SLICE", 1)
+
+    def takes_two(secrets: Iterator[Secret]) -> None:
+        next(secrets)
+        next(secrets)
+        raise OSError(28, "No space left on device")
+
+    lines = "".join(MADE.replace("0102", f"010{n}").replace("02,1", f"0{n},1") for n in range(4))
+    with pytest.raises(OSError, match="No space"):
+        import_units(io.StringIO(HEADER + lines), on_fault=print, on_secrets=takes_two)
+    assert not Device.objects.exists()
+    assert brought(HEADER + lines)[0] == Imported(4, 4, 4)
 
 
 @given(

@@ -21,7 +21,7 @@ def test_two_stand_aside_and_the_fourth_waits_until_one_is_answered() -> None:
         fourth = asyncio.create_task(places.take())
         await asyncio.sleep(0.05)
         assert not fourth.done()
-        places.leave(waiting.pop())
+        places.leave(waiting.pop(0))
         waiting.append(await fourth)
         for place in waiting:
             places.leave(place)
@@ -46,19 +46,14 @@ def test_whoever_gives_up_waiting_takes_no_place_along() -> None:
     asyncio.run(play())
 
 
-def test_places_are_of_use_to_one_slice_after_the_other() -> None:
-    """A timer of an earlier look is nobody's trouble."""
-    places = []
-
+def test_after_a_quiet_time_it_is_looked_at_again() -> None:
     async def play() -> None:
-        places.append(line.Places(1))
-        places[-1].leave(await places[-1].take())
+        places = line.Places(1)
+        places.leave(await places.take())
         await asyncio.sleep(0.03)
-        waiting = [await places[-1].take() for _ in range(2)]
+        waiting = [await places.take() for _ in range(2)]
         for place in waiting:
-            places[-1].leave(place)
+            places.leave(place)
+        assert (places.may_stand_aside, places.free.locked()) == (2, False)
 
-    with asyncio.Runner() as runner:
-        runner.run(play())
-        runner.run(play())
-    assert [(each.may_stand_aside, each.free.locked()) for each in places] == [(2, False)] * 2
+    asyncio.run(play())
