@@ -251,11 +251,9 @@ def _attempt(made: _Examination, name: str, needs: str, step: _Step) -> Check:
         return Check(name, "failed", str(problem))
     except CertificateUnavailable as problem:
         return Check(name, "not reached", f"the certificate could not be had just now: {problem}")
-    return (
-        Check(name, "failed", f"{detail}: it would be held")
-        if detail in ("stale", "future")
-        else Check(name, "passed", detail)
-    )
+    if detail in ("stale", "future"):
+        return Check(name, "failed", f"{detail}: it would be held")
+    return Check(name, "passed", detail)
 
 
 def parse(body: bytes) -> Envelope:

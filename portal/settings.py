@@ -348,16 +348,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 if EMBEDDED:  # on one's own machine nothing is far away, and compressing takes seconds
-    WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (
-        *Compressor.SKIP_COMPRESS_EXTENSIONS,
-        "css",
-        "js",
-        "map",
-        "svg",
-        "txt",
-        "md",
-        "html",
-    )
+    _text = ("css", "js", "map", "svg", "txt", "md", "html")
+    WHITENOISE_SKIP_COMPRESS_EXTENSIONS = Compressor.SKIP_COMPRESS_EXTENSIONS + _text
 
 # --- Browser safety ----------------------------------------------------------------------------------------------------------
 _https = PUBLIC_URL.startswith("https://")
