@@ -191,11 +191,10 @@ def seen_by_the_customer(alice: Browser) -> list[int]:
 
 
 def seen_by_support(staff: Browser) -> list[int]:
-    """How many rows the admin shows of what Amazon sent and what became of it."""
-    pages = ("order", "notification", "message")
-    return [
-        staff.get(f"{staff.house.portal}/admin/notifications/{page}/").text.count("action-checkbox") for page in pages
-    ]
+    """How often the admin speaks of the order, of what Amazon said of it, and of the message that said so."""
+    pages = {"order": "CRM20-DEMO1", "notification": "OrderPlacedNotification", "message": "OrderPlacedNotification"}
+    admin = f"{staff.house.portal}/admin/notifications"
+    return [staff.get(f"{admin}/{page}/").text.count(words) for page, words in pages.items()]
 
 
 def more(now: list[int], earlier: list[int]) -> bool:
