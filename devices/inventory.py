@@ -14,9 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from devices import presence, remembered
+from devices.bound import bound_cursor
 from devices.measurements import Accepted, Measurement, MeasurementRefused, Outcome, accept
 from devices.models import Device, Inventory, Slot
 from devices.signals import InventoryChange, inventory_changed
@@ -87,7 +88,7 @@ def _judge(measurement: Measurement, slots: dict[str, Slot], heard_at: datetime)
 def _store(device: Device, entries: Sequence[Accepted], heard_at: datetime) -> list[Stored]:
     """What is new goes to the history and moves the state, under the locks of the Inventory rows concerned."""
     columns = zip(*map(_columns, entries), strict=True)
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(_STORE, [device.pk, heard_at, *(_ARRAY(",".join(column)) for column in columns)])
         return [Stored(*row) for row in cursor.fetchall()]
 

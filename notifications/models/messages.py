@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
-import psycopg
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from devices.bound import bound_cursor
 from notifications.models.topics import Topic
 
 EARLIER = timedelta(minutes=1)
@@ -54,11 +54,8 @@ class MessageQuerySet(models.QuerySet["Message"]):
     """Questions to the inbox."""
 
     def keep(self, arrival: Arrival) -> bool:
-        """Store it and its body unless this topic's message is there already; True when it was new. One statement, its values bound
-        by the server: Django's cursors quote them into the text, which for a body costs as much as all the rest."""
-        connection.close_if_health_check_failed()  # as Django's cursors do
-        connection.ensure_connection()
-        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        """Store it and its body unless this topic's message is there already; True when it was new. One statement."""
+        with bound_cursor() as cursor:
             [kept] = cursor.execute(_KEEP, arrival).fetchone()
         return kept is not None
 
