@@ -1,9 +1,10 @@
 # Two commands for a fresh machine: `make run` and `make test`.
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python that is new enough, or python3, of which it is then said that it is not.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
+# The distribution's own Python, built with all optimizations (pyenv's is not, and takes a third longer), or the first that is new enough
+# and can make a virtual environment; else python3, of which it is then said what it lacks.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 export EMBEDDED ?= 1
 # Compiled code is kept whatever the shell says: many processes start here, and each would compile all of it anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -18,7 +19,7 @@ install = $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-ch
 $(VENV)/installed: requirements.txt
 	@python='$(PYTHON)'; command -v "$$python" >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $$python here: install it, or name it with PYTHON=…"; exit 1; }; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$("$$python" -V). Name another with PYTHON=…"; exit 1; }; \
-	echo "Making a virtual environment in $(VENV) and installing the portal's part of requirements.txt (half a minute, once) …"; \
+	echo "Making a virtual environment in $(VENV) with $$python and installing the portal's part of requirements.txt (half a minute, once) …"; \
 	"$$python" -m venv $(VENV) || { echo "Python's venv module is missing, or $(VENV) cannot be written: on Debian, apt-get install python3-venv"; exit 1; }
 	@sed '/^# Tests and checks/,$$d' requirements.txt > $(VENV)/portal.txt
 	@$(call install,$(VENV)/portal.txt)

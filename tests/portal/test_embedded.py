@@ -146,7 +146,7 @@ def test_an_ordinary_user_with_a_very_long_path() -> None:
         pytest.skip("the checkout or its Python is in a folder that only root may read")
     with tempfile.TemporaryDirectory(dir="/tmp") as home:
         os.chown(home, nobody.pw_uid, nobody.pw_gid)
-        data = Path(home) / "a very long path, " * 4 / "data"
+        data = Path(home) / ("a very long path, " * 4) / "data"
         program = "from portal import embedded as e; p = e.data_folder(); print(e.socket_dir(p), e.cluster_dir(p))"
         command = [sys.executable, "-m", "portal.embedded", "run", sys.executable, "-c", program]
         done = subprocess.run(
