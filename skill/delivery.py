@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from skill import claims, counts, gateway, jobs, linking, pace
 from skill.claims import Outcome
@@ -124,8 +124,7 @@ class _Slice:
                 return
 
     async def _clean_up(self) -> None:
-        """Whatever ended the slice: nothing goes on talking, what was answered is settled if it can be, and the connection to the
-        database is not kept: it may be what broke."""
+        """Whatever ended the slice: nothing goes on talking, and what was answered is settled if it can be."""
         talks = list(self.talks)
         for talk in talks:
             talk.cancel()
@@ -135,7 +134,7 @@ class _Slice:
             await self._settle(force=True)
             await self.db(linking.finish_closing)
         finally:
-            await self.db(connections.close_all)
+            await self.db(_keep_or_close)
             journal.write_when_due()
 
     async def _linger(self) -> bool:
@@ -212,6 +211,14 @@ class _Slice:
         for outcome in outcomes:
             note_outcome(outcome.job.region, outcome.code, outcome.job.endpoint_id, outcome.text)
         journal.write_when_due()
+
+
+def _keep_or_close() -> None:
+    """A connection on which anything failed may be what broke. Another is kept, as Django keeps one from request to request: a new one
+    costs the database more than a quiet slice."""
+    if connection.errors_occurred:
+        connection.close()
+    close_old_connections()
 
 
 def _claim(region: str, room: int) -> dict[int, Any] | None:

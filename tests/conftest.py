@@ -111,6 +111,12 @@ def court(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The whole server goes in the end; and delivery keeps its connection."""
+    return True
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Each test process gets a copy of one migrated database: migrating takes seconds, copying a fraction of one."""
     from django.conf import settings

@@ -160,6 +160,32 @@ def test_a_broken_connection_to_the_database_is_not_kept(
     assert len(amazon.named("ChangeReport")) == 2
 
 
+def test_a_connection_is_kept_from_slice_to_slice_and_one_that_was_ended_in_between_is_replaced(
+    linked: Any, machine: Any, amazon: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    spoken: list[int] = []
+    settle = claims.settle
+
+    def noted(outcomes: Any) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            spoken.append(cursor.fetchone()[0])
+        return settle(outcomes)
+
+    monkeypatch.setattr(claims, "settle", noted)
+    for sequence, value in enumerate((20, 19, 18)):
+        reading(machine, value, sequence)
+        make_due(Endpoint.objects.all())
+        if sequence == 2:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [spoken[-1]])
+        delivery.deliver(5)
+    first, second, third = spoken
+    assert first == second != third
+    assert len(amazon.named("ChangeReport")) == 3
+    assert "asked the database again" not in caplog.text
+
+
 def test_the_task_says_in_one_line_that_the_database_is_gone(monkeypatch: Any, caplog: Any) -> None:
     def gone(*arguments: Any) -> Any:
         raise OperationalError("the server closed the connection\nunexpectedly")
