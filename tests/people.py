@@ -1,8 +1,10 @@
 """Who the tests speak of. Alice has a coffee machine; Bob has none of her business."""
 
+import uuid
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 BEANS = {
     "slot_id": "beans",
@@ -43,9 +45,26 @@ def crema(db: None) -> Any:
 @pytest.fixture
 def machine(crema: Any, alice: Any) -> Any:
     """Alice's coffee machine. `machine.key` is its device key."""
-    from devices import registry
+    return owned(alice, crema, "CRM20-0001")
 
-    device, key, code = registry.register("CRM20-0001", crema)
-    device = registry.claim(alice, "CRM20-0001", code)
+
+def owned(owner: Any, model: Any, serial: str) -> Any:
+    """What `register` and `claim` leave, by one statement instead of eighteen; a test of claiming holds them together."""
+    from devices.claiming import months_after
+    from devices.credentials import hash_code, hash_key, new_code, new_key
+    from devices.models import Device
+
+    key, now = new_key(), timezone.now()
+    device = Device.objects.create(
+        serial_number=serial,
+        device_model=model,
+        name=model.name,
+        key_hash=hash_key(key),
+        claim_code_hash=hash_code(serial, new_code()),
+        owner=owner,
+        ownership=uuid.uuid4(),
+        claimed_at=now,
+        warranty_until=months_after(now.date(), model.warranty_months),
+    )
     device.key = key
     return device
