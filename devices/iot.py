@@ -7,23 +7,22 @@ exist at AWS for this is made by iot_provisioning.py.
 import json
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import boto3
 import urllib3
-from botocore.client import BaseClient
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 
 from devices import shadow, talkback
 from devices.models import SERIAL_PATTERN, Device, Door
 
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
 log = logging.getLogger(__name__)
 
 SECONDS = 3  # to connect, and again for an answer
-_CONFIG = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1})
 _DESTINATION = re.compile(
     r"arn:aws[a-z-]*:iot:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):ruledestination/http/[\w-]+"
 )
@@ -86,20 +85,26 @@ def talk_back(limit: int = 10) -> int:
     return told
 
 
-def data_client() -> BaseClient:
+def data_client() -> "BaseClient":
     """The data plane: shadows."""
-    region = settings.AWS_IOT_REGIONS[0] if settings.AWS_IOT_REGIONS else None
-    endpoint = settings.AWS_IOT_DATA_ENDPOINT or None
-    return boto3.client("iot-data", region_name=region, endpoint_url=endpoint, config=_CONFIG)
+    return _client("iot-data", SECONDS, settings.AWS_IOT_DATA_ENDPOINT or None)
 
 
-def control_client() -> BaseClient:
+def control_client() -> "BaseClient":
     """The control plane: things, policies, rules, destinations. A command waits there, no customer: it may take its time."""
+    return _client("iot", 30)
+
+
+def _client(name: str, seconds: int, endpoint: str | None = None) -> "BaseClient":
+    import boto3  # takes a tenth of a second, and only some processes ever ask AWS
+    from botocore.config import Config
+
     region = settings.AWS_IOT_REGIONS[0] if settings.AWS_IOT_REGIONS else None
-    return boto3.client("iot", region_name=region, config=_CONFIG.merge(Config(read_timeout=30)))
+    config = Config(connect_timeout=SECONDS, read_timeout=seconds, retries={"total_max_attempts": 1})
+    return boto3.client(name, region_name=region, endpoint_url=endpoint, config=config)
 
 
-def _tell(client: BaseClient, entry: talkback.Claimed) -> bool:
+def _tell(client: "BaseClient", entry: talkback.Claimed) -> bool:
     desired, before = entry.shadow.desired, entry.shadow.told
     gone = {key: None for key in before if key not in desired}
     patch = shadow.difference(desired, before) | _removed(before, desired) | gone

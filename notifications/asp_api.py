@@ -11,15 +11,17 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import aiohttp
 from django.conf import settings
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger(__name__)
 
-SECONDS = aiohttp.ClientTimeout(total=10, sock_connect=3)
+SECONDS, SECONDS_TO_CONNECT = 10, 3  # of them to connect
 MOST_BYTES = 1024 * 1024
 AHEAD = 300  # seconds before its end a token counts as old
 EVENTS = {
@@ -210,9 +212,12 @@ def _call(method: str, url: str, body: Any, query: Mapping[str, str] | None) -> 
 
 async def _talk(method: str, url: str, **options: Any) -> Answer:
     """No redirects, no cookies."""
+    import aiohttp  # takes a tenth of a second, and most processes never ask
+
+    wait = aiohttp.ClientTimeout(total=SECONDS, sock_connect=SECONDS_TO_CONNECT)
     try:
         async with (
-            aiohttp.ClientSession(timeout=SECONDS, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(timeout=wait, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(method, url, allow_redirects=False, **options) as response,
         ):
             body = await _capped(response)
@@ -225,7 +230,7 @@ async def _talk(method: str, url: str, **options: Any) -> Answer:
         raise AspError(f"Amazon gave no answer ({type(problem).__name__}).") from problem
 
 
-async def _capped(response: aiohttp.ClientResponse) -> bytes:
+async def _capped(response: "aiohttp.ClientResponse") -> bytes:
     """The whole body, however many pieces it comes in; a little more than MOST_BYTES of one that is longer."""
     body = bytearray()
     async for piece in response.content.iter_any():

@@ -13,12 +13,15 @@ from collections import OrderedDict
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Lock
+from typing import TYPE_CHECKING
 
-import aiohttp
 from cryptography.x509 import Certificate
 from django.conf import settings
 
 from notifications import sns
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +118,8 @@ async def _body(address: str) -> bytes:
 
 async def _download(address: str) -> bytes:
     """The body of a plain 200: no redirects, no proxies, no cookies, no compression."""
+    import aiohttp  # takes a tenth of a second, and most processes never ask
+
     wait = aiohttp.ClientTimeout(total=LONGEST_WAIT, sock_connect=3, sock_read=3)
     try:
         async with (
@@ -134,7 +139,7 @@ def _refuse_other_than_200(status: int) -> None:
         raise (_NotThere if status == 404 else sns.Forbidden)("certificate", f"HTTP {status}")
 
 
-async def _capped(response: aiohttp.ClientResponse) -> bytes:
+async def _capped(response: "aiohttp.ClientResponse") -> bytes:
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk

@@ -10,8 +10,6 @@ from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
@@ -23,7 +21,6 @@ from notifications.wanted import KEPT_DAYS, Difference, Found, Wanted, differenc
 
 CONFIRMED_WITHIN = timedelta(minutes=10)  # SNS asks for it at once; what AWS lists may be a little older
 VERSION_2 = "valid, version 2"
-_AWS = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3})
 
 
 class ProvisionError(Exception):
@@ -127,7 +124,7 @@ def _only_version_2(row: Topic) -> bool:
 
 def of_another_account(topic: Topic) -> bool:
     """Whether it is not the account of our credentials. On the wire; raises what boto3 raises."""
-    identity = boto3.client("sts", region_name=topic.region, config=_AWS).get_caller_identity()
+    identity = _client("sts", topic.region).get_caller_identity()
     return bool(identity["Account"] != topic.arn.split(":")[4])
 
 
@@ -147,7 +144,15 @@ def set_right(wanted: Wanted) -> Iterator[Difference]:
 
 def _clients(wanted: Wanted) -> tuple[Any, Any]:
     region = wanted.arn.split(":")[3]
-    return tuple(boto3.client(name, region_name=region, config=_AWS) for name in ("sns", "sqs"))  # type: ignore[return-value]
+    return _client("sns", region), _client("sqs", region)
+
+
+def _client(name: str, region: str) -> Any:
+    import boto3  # takes a tenth of a second, and only some processes ever ask AWS
+    from botocore.config import Config
+
+    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3})
+    return boto3.client(name, region_name=region, config=config)
 
 
 def _or_none(ask: Callable[[], Any], *codes: str) -> Any:

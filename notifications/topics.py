@@ -5,8 +5,6 @@ Making topics and subscribing is `provision.py`, or staff in AWS's console, who 
 
 from datetime import timedelta
 
-import boto3
-from botocore.config import Config
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -14,7 +12,6 @@ from notifications.models import Message, Topic
 
 TOKEN_LIFE = timedelta(days=2)
 LEASE = timedelta(minutes=2)
-_AWS = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
 NOBODY_ASKED = "Nobody here asked for this subscription. If you did, set the topic to “asked for” and process it again."
 TOO_LATE = "The token is older than two days: subscribe again."
 
@@ -43,8 +40,11 @@ def confirm(message: Message) -> None:
 
     At most 8 s. Idempotent. Raises what boto3 raises. Source: Amazon's SNS guide, section 9.
     """
-    topic = message.topic
-    client = boto3.client("sns", region_name=topic.region, config=_AWS)
+    import boto3  # takes a tenth of a second, and only some processes ever ask AWS
+    from botocore.config import Config
+
+    topic, config = message.topic, Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+    client = boto3.client("sns", region_name=topic.region, config=config)
     answer = client.confirm_subscription(
         TopicArn=topic.arn, Token=message.unseal()["Token"], AuthenticateOnUnsubscribe="true"
     )

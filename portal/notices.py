@@ -14,7 +14,6 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
@@ -115,6 +114,8 @@ def _post(notice: AlarmNotice) -> None:
 
 async def _deliver(notice: AlarmNotice, body: bytes) -> None:
     """No redirects, no cookies, 10 seconds; 2xx is taken, everything else is not."""
+    import aiohttp  # takes a tenth of a second, and most processes never ask
+
     headers = {"Content-Type": "application/json", **signed_headers(f"alarm-{notice.pk}", body, int(time.time()))}
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar()) as session,

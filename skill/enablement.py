@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import aiohttp
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
@@ -22,6 +21,9 @@ from django.db.models.functions import Now
 
 from skill import attempts, doorbell, lwa, oauth, skill_api, wire
 from skill.models import AlexaGrant, Enablement, Endpoint, LinkingAttempt
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger(__name__)
 CONNECTING = 4  # of a web process's 16 threads
@@ -188,7 +190,7 @@ def _disable(held: Enablement) -> bool:
     return bool(row.delete()[0])
 
 
-def _with_token(held: Enablement, ask: Callable[[aiohttp.ClientSession, str, str], Coroutine[Any, Any, Any]]) -> Any:
+def _with_token(held: Enablement, ask: Callable[["aiohttp.ClientSession", str, str], Coroutine[Any, Any, Any]]) -> Any:
     """What Amazon answers to `ask`, with an access token that lives for a minute yet; one that is refused all the same is renewed
     once. Raises lwa.LwaError, skill_api.SkillApiError."""
     rows = Enablement.objects.filter(pk=held.pk, expires_at__gt=Now() + timedelta(minutes=1))
@@ -211,8 +213,9 @@ def _renew(held: Enablement) -> None:
     )
 
 
-def _run(work: Callable[[aiohttp.ClientSession], Coroutine[Any, Any, Any]], seconds: float) -> Any:
+def _run(work: Callable[["aiohttp.ClientSession"], Coroutine[Any, Any, Any]], seconds: float) -> Any:
     """Over a session of its own, in time."""
+    import aiohttp  # takes a tenth of a second, and most processes never ask
 
     async def alone() -> Any:
         async with aiohttp.ClientSession() as http:

@@ -1,16 +1,19 @@
 """Amazon's skill enablement API, on the wire: enable, ask, disable for one customer (alexa reference 8.4). Stores nothing."""
 
 import json
+from typing import TYPE_CHECKING
 from urllib.parse import quote as quoted
 from urllib.parse import urlsplit
 
-import aiohttp
 from django.conf import settings
 
 from skill.quoting import quote
 
-LONGEST = aiohttp.ClientTimeout(total=12)  # Amazon asks our token endpoint before it answers
-SHORT = aiohttp.ClientTimeout(total=4)
+if TYPE_CHECKING:
+    import aiohttp
+
+LONGEST = 12  # seconds; Amazon asks our token endpoint before it answers
+SHORT = 4
 MOST_BYTES = 64 * 1024
 
 
@@ -30,7 +33,7 @@ class Silent(SkillApiError):
     """No answer, or one of trouble: it may have been done or not."""
 
 
-async def host(http: aiohttp.ClientSession, token: str) -> str:
+async def host(http: "aiohttp.ClientSession", token: str) -> str:
     """Where this customer's skills are managed; ours if Amazon names no host of its own, so that no token goes elsewhere."""
     ours = urlsplit(settings.ALEXA_API_URL).netloc
     status, said = await _ask(http, "GET", f"{settings.ALEXA_API_URL}/v1/alexaApiEndpoint", token, SHORT)
@@ -40,14 +43,14 @@ async def host(http: aiohttp.ClientSession, token: str) -> str:
     return first if first.endswith(".amazonalexa.com") and first.replace(".", "").replace("-", "").isalnum() else ours
 
 
-async def enable(http: aiohttp.ClientSession, at: str, token: str, redirect_uri: str, code: str) -> None:
+async def enable(http: "aiohttp.ClientSession", at: str, token: str, redirect_uri: str, code: str) -> None:
     """Enable the skill and link it with a code of our own OAuth server, which Amazon redeems before it answers."""
     linked = {"redirectUri": redirect_uri, "authCode": code, "type": "AUTH_CODE"}
     body = {"stage": settings.ALEXA_SKILL_STAGE, "accountLinkRequest": linked}
     _check(*await _ask(http, "POST", _address(at), token, LONGEST, body))
 
 
-async def status(http: aiohttp.ClientSession, at: str, token: str) -> tuple[str, str]:
+async def status(http: "aiohttp.ClientSession", at: str, token: str) -> tuple[str, str]:
     """Amazon's words for the enablement and for the account link; empty texts where the skill is not enabled."""
     code, said = await _ask(http, "GET", _address(at), token, SHORT)
     if code == 404:
@@ -57,7 +60,7 @@ async def status(http: aiohttp.ClientSession, at: str, token: str) -> tuple[str,
     return quote(said.get("status", "ENABLED"), 40), quote(link.get("status", "") if isinstance(link, dict) else "", 40)
 
 
-async def disable(http: aiohttp.ClientSession, at: str, token: str) -> None:
+async def disable(http: "aiohttp.ClientSession", at: str, token: str) -> None:
     """Disable the skill. Idempotent: a skill that is not enabled is disabled."""
     code, said = await _ask(http, "DELETE", _address(at), token, SHORT)
     if code != 404:
@@ -70,24 +73,24 @@ def _address(at: str) -> str:
 
 
 async def _ask(
-    http: aiohttp.ClientSession,
+    http: "aiohttp.ClientSession",
     method: str,
     url: str,
     token: str,
-    patience: aiohttp.ClientTimeout,
+    patience: float,
     body: object = None,
 ) -> tuple[int, dict[str, object]]:
-    headers = {"Authorization": f"Bearer {token}"}
+    import aiohttp  # takes a tenth of a second, and most processes never ask
+
+    headers, wait = {"Authorization": f"Bearer {token}"}, aiohttp.ClientTimeout(total=patience)
     try:
-        async with http.request(
-            method, url, json=body, headers=headers, timeout=patience, allow_redirects=False
-        ) as answer:
+        async with http.request(method, url, json=body, headers=headers, timeout=wait, allow_redirects=False) as answer:
             return answer.status, _document(await _body_of(answer))
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise Silent(f"Amazon gave no answer ({type(error).__name__}).") from error
 
 
-async def _body_of(answer: aiohttp.ClientResponse) -> bytes:
+async def _body_of(answer: "aiohttp.ClientResponse") -> bytes:
     """As much of it as any documented answer could have."""
     body = bytearray()
     async for chunk in answer.content.iter_chunked(8192):

@@ -1,7 +1,6 @@
 """What every test may ask for, and what only makes tests quicker: plain static files, cheap password hashes, migrations
 run once, and after a test with transactions only tables that hold something are emptied."""
 
-import functools
 import gc
 import json
 import os
@@ -35,10 +34,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+def pytest_sessionstart() -> None:
+    gc.disable()  # until all is collected
+
+
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: looking through it again and again for circles is a tenth of all work."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,11 +68,14 @@ class _Clients:
     """boto3's clients, each made once: making one takes longer than several requests, and these tests would make thousands."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
-        self.make = functools.cache(lambda _, *what, **how: make(*what, **how))
+        self.make, self.made = make, dict[str, Any]()
 
     def __call__(self, *what: Any, **how: Any) -> Any:
-        account = frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
-        return self.make(account, *what, **how)
+        account = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        asked = repr((account, what, how | {"config": vars(how["config"]) if "config" in how else None}))
+        if asked not in self.made:
+            self.made[asked] = self.make(*what, **how)
+        return self.made[asked]
 
 
 def _empty_the_tables(_: object) -> None:

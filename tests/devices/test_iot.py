@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
-from botocore.config import Config
 from botocore.stub import Stubber
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
@@ -275,9 +274,7 @@ def aws(moto_url: str, monkeypatch: Any) -> Any:
 
     requests.post(f"{moto_url}/moto-api/reset", timeout=30)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    monkeypatch.setattr(
-        iot, "_CONFIG", iot._CONFIG.merge(Config(read_timeout=60))
-    )  # this AWS may be busy with other tests
+    monkeypatch.setattr(iot, "SECONDS", 60)  # this AWS may be busy with other tests
     return boto3.client("iot", region_name="eu-west-1")
 
 
