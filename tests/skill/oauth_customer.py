@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.test import Client
 
 from skill.models import Application
+from tests.portal.markup import Page
 
 REDIRECT = "https://layla.amazon.com/api/skill/link/M1VENDOR"
 SECRET = "Qm8Zr2VtX9Lw3Kd7HsP" * 6  # letters and digits, as ours are: libraries differ in how they would encode others
@@ -30,5 +31,6 @@ def allow(customer: Any, address: str) -> str:
     here = f"{parts.path}?{parts.query}"
     page = browser.get(here)
     assert page.status_code == 200, page.content
-    asked = {name: value or "" for name, value in page.context["form"].initial.items()}
+    hidden = [e.attributes for e in Page(page.content.decode()).all("input") if e.attributes.get("type") == "hidden"]
+    asked = {field["name"]: field.get("value", "") for field in hidden}
     return str(browser.post(here, asked | {"allow": "Allow"})["Location"])
