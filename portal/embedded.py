@@ -22,6 +22,7 @@ from portal import locks, wheel
 from portal.wheel import EmbeddedError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+MEMORY = Path("/dev/shm")  # noqa: S108 (Linux's files in memory; folders there are private: wheel.own_folder)
 START_SECONDS = 120  # crash recovery after a power cut may take its time
 SOCKET_FOLDER_BYTES = 80  # a socket's whole name may have 107 (Linux) or 103 (macOS)
 
@@ -32,10 +33,12 @@ def data_folder() -> Path:
 
 
 def cluster_dir(data_dir: Path) -> Path:
-    """Where the server's files are. As root: a folder of the system user, one per data folder."""
-    if os.geteuid() == 0:
-        return wheel.SYSTEM_ROOT / _digest(data_dir)
-    return data_dir / "postgresql"
+    """Where the server's files are. As root: a folder of the system user, one per data folder; in memory, if that one is."""
+    if os.geteuid() != 0:
+        return data_dir / "postgresql"
+    if data_dir.is_relative_to(MEMORY):
+        return MEMORY / f"dash-{_digest(data_dir)}"
+    return wheel.SYSTEM_ROOT / _digest(data_dir)
 
 
 def socket_dir(data_dir: Path) -> Path:

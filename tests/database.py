@@ -1,18 +1,29 @@
 """One embedded PostgreSQL for the whole run; a plugin named in pyproject.toml, because settings are read before any conftest."""
 
+import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
+MEMORY, ROOM = Path("/dev/shm"), 2 << 30
+PREFIX = "portal-tests-"
+
+
+def _in_memory() -> Path | None:
+    """Where the test databases lie in memory, if there is room: to make and delete files on a disk is a twentieth of all work."""
+    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    return MEMORY if roomy else None
+
 
 os.environ["EMBEDDED"] = "1"
 for name in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[name]  # the tests never touch a server that somebody else configured
 if not WORKER:
-    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="portal-tests-")
+    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_in_memory())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,15 +32,27 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from portal import embedded
 
+    _remove_what_was_killed()
     folder = Path(os.environ["DATA_DIR"])
     (folder / "static").mkdir()
     embedded.start(folder, fast=True)
     config.add_cleanup(lambda: _remove(folder))
 
 
-def _remove(folder: Path) -> None:
-    import shutil
+def _remove_what_was_killed() -> None:
+    """Servers and folders of runs that were ended without a chance to clean up: nobody has memory to lose."""
+    import psutil
 
+    from portal import embedded
+
+    for folder in Path(os.environ["DATA_DIR"]).parent.glob(f"{PREFIX}*-*"):
+        run = folder.name.removeprefix(PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError, embedded.EmbeddedError):  # another run is at it, too
+            if folder.stat().st_uid == os.geteuid() and run.isdecimal() and not psutil.pid_exists(int(run)):
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
     from portal import embedded
 
     embedded.remove(folder)

