@@ -1,5 +1,6 @@
 """The door of the tests: Amazon with a certificate on a local server, a clock, a topic, and a way to post."""
 
+import functools
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import settings as django_settings
@@ -49,14 +51,20 @@ def amazon() -> Amazon:
     return Amazon()
 
 
-@pytest.fixture
-def certificate_server(settings: Any, amazon: Amazon) -> Iterator[FarSide]:
-    """Where the portal looks for certificates in these tests; it serves Amazon's."""
-    certificates.forget()
+@pytest.fixture(scope="session")
+def listening() -> Iterator[FarSide]:
+    """One web server for all tests of this process."""
     with far_side() as side:
-        side.body = pem(amazon.certificate)
-        settings.SNS_CERTIFICATE_MIRROR = side.url
         yield side
+
+
+@pytest.fixture
+def certificate_server(listening: FarSide, settings: Any, amazon: Amazon) -> Iterator[FarSide]:
+    """Where the portal looks for certificates in these tests; it serves Amazon's, and was asked for nothing yet."""
+    certificates.forget()
+    vars(listening).update(vars(FarSide(url=listening.url, body=pem(amazon.certificate))))
+    settings.SNS_CERTIFICATE_MIRROR = listening.url
+    yield listening
     certificates.forget()
 
 
@@ -108,14 +116,24 @@ def door(certificate_server: FarSide, set_clock: Any) -> Post:
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
-    """AWS's SNS and SQS, played by moto on a free port."""
+    """AWS's SNS and SQS, played by moto on a free port. What it looks up anew for every request is looked up once."""
+    from moto.core import responses
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication as Dispatcher
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+    spelt, played = (
+        functools.cache(responses.camelcase_to_underscores),
+        functools.cache(Dispatcher.get_backend_for_host),
+    )
+    with (
+        mock.patch.object(responses, "camelcase_to_underscores", spelt),
+        mock.patch.object(Dispatcher, "get_backend_for_host", played),
+    ):
+        server.start()
+        yield "http://{}:{}".format(*server.get_host_and_port())
+        server.stop()
 
 
 @pytest.fixture

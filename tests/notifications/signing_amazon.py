@@ -52,8 +52,8 @@ def pem(certificate: x509.Certificate) -> bytes:
 class Amazon:
     """SNS with a key of its own."""
 
-    def __init__(self) -> None:
-        self.key = rsa.generate_private_key(65537, 2048)
+    def __init__(self, bits: int = 2048) -> None:
+        self.key = rsa.generate_private_key(65537, bits)
         self.certificate = certificate_for(self.key)
 
     def sign(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,9 @@ def test_a_topic_of_a_region_that_we_do_not_know_has_no_host_to_ask(
     assert certificate_server.asked == []
 
 
-def _served(amazon: Amazon, key: Any) -> dict[str, bytes]:
+@pytest.fixture(scope="module")
+def served(amazon: Amazon) -> dict[str, bytes]:
+    """What is served in place of Amazon's certificate; made once, for keys and signatures take long."""
     good, other = pem(amazon.certificate), rsa.generate_private_key(65537, 2048)
     return {
         "nothing": b"",
@@ -143,7 +145,7 @@ def _served(amazon: Amazon, key: Any) -> dict[str, bytes]:
         "an opt-in region's name": pem(certificate_for(amazon.key, "sns-signing.eu-south-2.amazonaws.com")),
         "expired": pem(certificate_for(amazon.key, start=NOW - timedelta(days=400), days=399)),
         "not yet valid": pem(certificate_for(amazon.key, start=NOW + timedelta(seconds=1))),
-        "an elliptic curve": pem(certificate_for(key)),
+        "an elliptic curve": pem(certificate_for(ec.generate_private_key(ec.SECP256R1()))),
     }
 
 
@@ -173,17 +175,16 @@ WRONG_CERTIFICATES = [
 
 @pytest.mark.parametrize("name", WRONG_CERTIFICATES)
 def test_a_wrong_certificate_at_the_right_address(
-    name: str, door: Any, topic: Any, amazon: Amazon, certificate_server: Any
+    name: str, served: dict[str, bytes], door: Any, topic: Any, amazon: Amazon, certificate_server: Any
 ) -> None:
-    certificate_server.body = _served(amazon, ec.generate_private_key(ec.SECP256R1()))[name]
+    certificate_server.body = served[name]
     assert door(amazon.message()).status_code == 403
     assert not Message.objects.exists()
 
 
 def test_a_weak_key(door: Any, topic: Any, certificate_server: Any) -> None:
-    weak = Amazon()
-    weak.key = rsa.generate_private_key(65537, 1024)
-    certificate_server.body = pem(certificate_for(weak.key))
+    weak = Amazon(bits=1024)
+    certificate_server.body = pem(weak.certificate)
     assert door(weak.message()).status_code == 403
 
 
