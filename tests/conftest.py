@@ -12,11 +12,12 @@ from unittest import mock
 
 import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from tests.effort import examples
 
 # A busy machine is no reason for a property to be wrong.
-hypothesis.settings.register_profile("patient", deadline=None, max_examples=examples(100))
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=examples(50))
 hypothesis.settings.load_profile("patient")
 pytest_plugins = ["tests.people"]
 # Partitions by themselves; to look into a table, or into all partitions of one, costs more than to ask for its size.
@@ -64,8 +65,20 @@ def quicker(django_test_environment: None) -> Iterator[None]:
     # Django keeps a copy of the context of every template that a page includes; these tests read pages as a browser gets them.
     unwatched = mock.patch.object(Template, "_render", _TestState.saved_data.template_render)
     with faster, aws, emptied, connected, unwatched:
+        _read_for_hypothesis()
         yield
     journal.forget()  # at the end of the process nobody listens to the log any more
+
+
+def _read_for_hypothesis() -> None:
+    """One process has hypothesis read our sources and all of Unicode, while another migrates: it takes seconds, and it is kept."""
+    from django.conf import settings
+
+    try:
+        (settings.DATA_DIR / "read-for-hypothesis").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    hypothesis.settings(max_examples=1, database=None)(hypothesis.given(st.text())(lambda _: None))()
 
 
 class _Clients:

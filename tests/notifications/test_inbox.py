@@ -104,7 +104,7 @@ def test_any_order_and_repetition_of_messages_comes_to_the_same_rows(crema: Any)
     """The database's version of the fold's property, contradicting twins included."""
     topic = Topic.objects.create(arn=ARN)
 
-    @hypothesis.settings(max_examples=examples(10))
+    @hypothesis.settings(max_examples=examples(6))
     @given(SAID.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:2]))))
     def check(pair: tuple[list[Any], list[Any]]) -> None:
         results = []

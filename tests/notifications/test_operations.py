@@ -235,7 +235,7 @@ def test_any_order_repetition_and_crash_come_to_the_same(hotel: Hotel) -> None:
         "later": set_up("later", "2026-11-21T10:00:00Z"), "set up again": set_up(),
     }  # fmt: skip
 
-    @hypothesis.settings(max_examples=examples(8))
+    @hypothesis.settings(max_examples=examples(5))
     @given(STEPS)
     def check(steps: list[str]) -> None:
         for model in (PropertyEvent, Message, PropertyOperation, EndpointAlias):

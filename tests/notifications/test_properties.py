@@ -275,7 +275,7 @@ DONE = st.lists(
 
 @pytest.mark.django_db(transaction=True)
 def test_any_order_and_repetition_of_events_comes_to_the_same() -> None:
-    @hypothesis.settings(max_examples=examples(8))
+    @hypothesis.settings(max_examples=examples(5))
     @given(DONE.flatmap(lambda said: st.tuples(st.just(said), st.permutations(said + said[:3]))))
     def check(pair: tuple[list[Any], list[Any]]) -> None:
         results = []

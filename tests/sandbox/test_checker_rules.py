@@ -228,7 +228,7 @@ ANYTHING = st.recursive(
 
 
 @given(message=ANYTHING, directive=ANYTHING, endpoint=st.dictionaries(st.text(), ANYTHING, max_size=3))
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_nothing_at_all_makes_it_raise(message, directive, endpoint):
     assert violations(message) != []
     violations_of_answer(directive, message, {"crema-alice-1": endpoint})
@@ -244,7 +244,7 @@ EVERY_PART = [(name, way) for name, message in GOLDEN.items() for way in paths(m
 
 
 @given(place=st.sampled_from(EVERY_PART), value=ANYTHING)
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 def test_no_spoilt_part_of_a_right_message_makes_it_raise(place, value):
     name, way = place
     made = copy.deepcopy(GOLDEN[name])

@@ -113,7 +113,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(system=ANYTHING, body=ANYTHING, moment=ANYTHING, name=st.text(max_size=60))
 def test_whatever_is_in_it_the_answer_is_the_same(told: Any, system: Any, body: Any, moment: Any, name: str) -> None:
     request = {"type": f"AlexaSkillEvent.{name}", "eventCreationTime": moment, "body": body}
