@@ -4,8 +4,6 @@ run once, and after a test with transactions only tables that hold something are
 import gc
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -145,16 +143,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     """Each test process gets a copy of one migrated database: migrating takes seconds, copying a fraction of one."""
     from django.conf import settings
 
-    from portal import locks
+    from tests import database
 
-    with locks.alone(settings.DATA_DIR / "migrated.gate"):
-        marker = settings.DATA_DIR / "migrated"
-        if not marker.exists():
-            subprocess.run(
-                [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"],
-                cwd=settings.BASE_DIR,
-                env=os.environ | {"EMBEDDED": "1"},
-                check=True,
-            )
-            marker.touch()
+    database.migrate(settings.DATA_DIR)
     settings.DATABASES["default"].setdefault("TEST", {})["TEMPLATE"] = settings.DATABASES["default"]["NAME"]

@@ -3,7 +3,10 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,7 +39,22 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(os.environ["DATA_DIR"])
     (folder / "static").mkdir()
     embedded.start(folder, fast=True)
-    config.add_cleanup(lambda: _remove(folder))
+    config.add_cleanup(lambda: _remove(folder))  # the last of all
+    early = threading.Thread(target=migrate, args=(folder,))
+    if config.getoption("numprocesses", None):
+        early.start()  # while the test processes collect, or all of them would wait for it together
+        config.add_cleanup(early.join)
+
+
+def migrate(folder: Path) -> None:
+    """The database that every test process copies: whoever comes first makes it, the others wait."""
+    from portal import embedded, locks
+
+    with locks.alone(folder / "migrated.gate"):
+        if not (folder / "migrated").exists():
+            command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"]
+            subprocess.run(command, cwd=embedded.BASE_DIR, check=True)
+            (folder / "migrated").touch()
 
 
 def _remove_what_was_killed() -> None:
