@@ -13,6 +13,7 @@ from notifications.models import DrsRegistration, Message, Notification, Order, 
 from tests.notifications.signing_amazon import Amazon, dash, pem
 
 pytestmark = pytest.mark.django_db
+LEDGERS: list[type[Any]] = [Message, Notification, Order, DrsRegistration]
 
 
 @pytest.fixture
@@ -56,14 +57,14 @@ def page(model: type[Any], pk: int | None = None) -> str:
     )
 
 
-@pytest.mark.parametrize("model", [Topic, Message, Notification, Order, DrsRegistration])
-def test_every_list_and_every_page_opens(model: type[Any], desk: Client, order: Order) -> None:
-    assert desk.get(page(model)).status_code == 200
-    for row in model.objects.all():
-        text = desk.get(page(model, row.pk)).content.decode()
-        assert str(row) in text
-        for secret in ("secret-token", "secret-link", "ConfirmSubscription"):
-            assert secret not in text
+def test_every_list_and_every_page_opens(desk: Client, order: Order) -> None:
+    for model in (*LEDGERS, Topic):
+        assert desk.get(page(model)).status_code == 200, model
+        for row in model.objects.all():
+            text = desk.get(page(model, row.pk)).content.decode()
+            assert str(row) in text
+            for secret in ("secret-token", "secret-link", "ConfirmSubscription"):
+                assert secret not in text
 
 
 def test_a_message_shows_why_what_and_where_to(desk: Client, order: Order, amazon: Amazon) -> None:
@@ -80,31 +81,24 @@ def test_an_order_shows_its_items_and_the_notifications_behind_it(desk: Client, 
         assert shown in text
 
 
-@pytest.mark.parametrize("model", [Message, Notification, Order, DrsRegistration])
-def test_ledgers_cannot_be_written(model: type[Any], desk: Client, order: Order) -> None:
-    assert desk.get(reverse(f"admin:notifications_{model._meta.model_name}_add")).status_code == 403
-    row = model.objects.first()
-    assert desk.post(page(model, row.pk), {"state": "SHIPPED"}).status_code == 403
-    assert (
-        desk.post(
-            reverse(f"admin:notifications_{model._meta.model_name}_delete", args=[row.pk]), {"post": "yes"}
-        ).status_code
-        == 403
-    )
+def test_ledgers_cannot_be_written(desk: Client, order: Order) -> None:
+    for model in LEDGERS:
+        name, row = model._meta.model_name, model.objects.first()
+        delete = reverse(f"admin:notifications_{name}_delete", args=[row.pk])
+        assert desk.get(reverse(f"admin:notifications_{name}_add")).status_code == 403, name
+        assert desk.post(page(model, row.pk), {"state": "SHIPPED"}).status_code == 403, name
+        assert desk.post(delete, {"post": "yes"}).status_code == 403, name
+        assert model.objects.filter(pk=row.pk).exists()
 
 
-@pytest.mark.parametrize("find", ["message", "notification", "serial"])
-def test_a_message_is_found_by_whole_identifiers(find: str, desk: Client, order: Order) -> None:
+def test_a_message_is_found_by_whole_identifiers(desk: Client, order: Order) -> None:
     message = order.notifications.get().message
-    term = {
-        "message": message.message_id,
-        "notification": message.notification.notification_id,
-        "serial": "CRM20-0001",
-    }[find]
-    found = desk.get(page(Message), {"q": term}).content.decode()
-    assert message.message_id in found
-    assert Message.objects.get(kind="SubscriptionConfirmation").message_id not in found
-    assert message.message_id not in desk.get(page(Message), {"q": term[:-1]}).content.decode()
+    other = Message.objects.get(kind="SubscriptionConfirmation").message_id
+    for term in (message.message_id, message.notification.notification_id, "CRM20-0001"):
+        found = desk.get(page(Message), {"q": term}).content.decode()
+        assert message.message_id in found, term
+        assert other not in found, term
+        assert message.message_id not in desk.get(page(Message), {"q": term[:-1]}).content.decode(), term
 
 
 def test_process_again_needs_its_own_permission_and_calls_the_verb(
