@@ -10,7 +10,7 @@ from notifications import inbox
 from notifications.models import Message, Topic
 from tests.notifications.signing_amazon import ARN, URL, Amazon, as_headers
 from tests.notifications.test_attacks import ADDRESSES
-from tests.notifications.test_forgeries import MANGLED, MISSHAPEN, SHAPES, TAMPERED, WRONG, _mangled
+from tests.notifications.test_forgeries import NOTIFICATION, SHAPES, TAMPERED, mangled, spoilt
 
 AT_LEAST = 150
 EVIL = "http://169.254.169.254/latest/meta-data/"
@@ -20,13 +20,9 @@ def attacks(amazon: Amazon) -> Iterator[tuple[str, Any, dict[str, str] | None]]:
     """(name, message or bytes, headers; None for those that fit)."""
     for address in ADDRESSES:
         yield f"certificate at {address[:60]!r}", amazon.message(SigningCertURL=address), None
-    for field, kind in MISSHAPEN:
-        message = amazon.message()
-        yield (
-            f"{field} is {kind}",
-            {**message, field: WRONG[kind]} if kind != "missing" else _without(message, field),
-            {},
-        )
+    for field in NOTIFICATION:
+        for kind, message in spoilt(amazon.message(), field).items():
+            yield f"{field} is {kind}", message, {}
     for field, value in SHAPES:
         kind = {"Type": value} if field == "Type" else {}
         yield f"{field} of a wrong shape", amazon.message(**({} if kind else {field: value})) | kind, {}
@@ -38,8 +34,8 @@ def attacks(amazon: Amazon) -> Iterator[tuple[str, Any, dict[str, str] | None]]:
                 amazon.message(SignatureVersion=version) | {field: changed},
                 None,
             )
-    for name in MANGLED:
-        yield f"the body is {name}", _mangled(amazon)[name], {}
+    for name, body in mangled(amazon).items():
+        yield f"the body is {name}", body, {}
     for field in ("Token", "SubscribeURL"):
         yield f"a confirmation's {field}", amazon.confirmation() | {field: EVIL}, None
     for header in ("message-type", "message-id", "topic-arn"):
@@ -48,10 +44,6 @@ def attacks(amazon: Amazon) -> Iterator[tuple[str, Any, dict[str, str] | None]]:
     yield "a stranger's topic", amazon.message(TopicArn=ARN + "2"), None
     yield "raw delivery", b"hello", {"x-amz-sns-rawdelivery": "true"}
     yield "a body of more than 1 MiB", b'{"a": "' + b"x" * (1024 * 1024) + b'"}', {}
-
-
-def _without(message: dict[str, Any], field: str) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if name != field}
 
 
 @pytest.fixture
