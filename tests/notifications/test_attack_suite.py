@@ -34,8 +34,7 @@ def attacks(amazon: Amazon) -> Iterator[tuple[str, Any, dict[str, str] | None]]:
                 amazon.message(SignatureVersion=version) | {field: changed},
                 None,
             )
-    for name, body in mangled(amazon).items():
-        yield f"the body is {name}", body, {}
+    yield from ((f"the body is {name}", body, {}) for name, body in mangled(amazon).items())
     for field in ("Token", "SubscribeURL"):
         yield f"a confirmation's {field}", amazon.confirmation() | {field: EVIL}, None
     for header in ("message-type", "message-id", "topic-arn"):
