@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from portal import embedded, locks
+
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
-MEMORY, ROOM = Path("/dev/shm"), 2 << 30
+ROOM = 2 << 30
 PREFIX = "portal-tests-"
 
 
 def _in_memory() -> Path | None:
     """Where the test databases lie in memory, if there is room: to make and delete files on a disk is a twentieth of all work."""
-    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
-    return MEMORY if roomy else None
+    memory = embedded.MEMORY
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= ROOM
+    return memory if roomy else None
 
 
 os.environ["EMBEDDED"] = "1"
@@ -33,8 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """The controlling process starts the server; xdist's workers inherit its address."""
     if WORKER:
         return
-    from portal import embedded
-
     _remove_what_was_killed()
     folder = Path(os.environ["DATA_DIR"])
     (folder / "static").mkdir()
@@ -48,8 +49,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def migrate(folder: Path) -> None:
     """The database that every test process copies: whoever comes first makes it, the others wait."""
-    from portal import embedded, locks
-
     with locks.alone(folder / "migrated.gate"):
         if not (folder / "migrated").exists():
             command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"]
@@ -61,8 +60,6 @@ def _remove_what_was_killed() -> None:
     """Servers and folders of runs that were ended without a chance to clean up: nobody has memory to lose."""
     import psutil
 
-    from portal import embedded
-
     for folder in Path(os.environ["DATA_DIR"]).parent.glob(f"{PREFIX}*-*"):
         run = folder.name.removeprefix(PREFIX).partition("-")[0]
         with contextlib.suppress(OSError, embedded.EmbeddedError):  # another run is at it, too
@@ -71,7 +68,5 @@ def _remove_what_was_killed() -> None:
 
 
 def _remove(folder: Path) -> None:
-    from portal import embedded
-
     embedded.remove(folder)
     shutil.rmtree(folder, ignore_errors=True)

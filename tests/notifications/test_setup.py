@@ -53,6 +53,7 @@ def ready(aws: Any) -> Topic:
     if not AS_LEFT:
         setup("--apply")
         account = (sns.topics, sns.subscriptions, sqs.queues)
+        # Each copy has topics, subscriptions and queues of its own; the backend that they lead back to, and locks, stay what they are.
         shared = {id(one): one for one in (sns, *(queue._messages_lock for queue in sqs.queues.values()))}
         AS_LEFT.update(account=copy.deepcopy(account, {**shared}), shared=shared, row=Topic.objects.values().get())
         return Topic.objects.get()
