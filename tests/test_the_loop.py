@@ -4,22 +4,17 @@ One house, which takes long to start, for all: first in Chromium, where it must 
 """
 
 import os
-import shutil
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import chromium
 from tests.the_house import ALICE, STAFF, Browser, House, until
 
 pytestmark = pytest.mark.long
-CHROMIUM = shutil.which("chromium") or next((path for path in ("/usr/bin/chromium",) if Path(path).exists()), None)
-ARGUMENTS = [
-    "--no-sandbox", "--disable-background-networking", "--disable-gpu", "--no-first-run", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 A_DAY = {"REPORT_PERIOD": "25"}  # seconds
 without_pictures = pytest.mark.skipif(
     "SCREENSHOTS" in os.environ, reason="the house of the pictures has days of 22 hours"
@@ -43,13 +38,11 @@ def new_house(house: House) -> Iterator[House]:
 
 
 @pytest.fixture
-def chromium() -> Iterator[Any]:
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright  # here, because most test processes never come here
 
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
     with sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = tool.chromium.launch(executable_path=chromium.EXECUTABLE, args=chromium.ARGUMENTS)
         yield browser
         browser.close()
 
@@ -68,10 +61,11 @@ def cause(report: dict[str, Any]) -> str:
     return str(report["request"]["event"]["payload"]["change"]["cause"]["type"])
 
 
-def test_the_loop_in_chromium(chromium: Any, new_house: House) -> None:
+@chromium.needed
+def test_the_loop_in_chromium(browser: Any, new_house: House) -> None:
     from tests.browser.clicking import click_through
 
-    click_through(new_house, chromium)
+    click_through(new_house, browser)
 
 
 @without_pictures

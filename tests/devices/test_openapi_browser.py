@@ -1,15 +1,14 @@
 """The docs page in a real browser, under the site's own content security policy."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.contrib.staticfiles import finders
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+from tests.browser import chromium
+
+pytestmark = chromium.needed
 
 
 def test_the_docs_page_shows_the_api_and_asks_nobody_else(client: Any, db: None) -> None:
@@ -42,7 +41,7 @@ def test_the_docs_page_shows_the_api_and_asks_nobody_else(client: Any, db: None)
         route.fulfill(status=status, headers=headers, body=body)
 
     with sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = tool.chromium.launch(executable_path=chromium.EXECUTABLE, args=chromium.ARGUMENTS)
         page = browser.new_page()
         page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -1,13 +1,11 @@
 """The page in a real browser: it is live, it works with the keyboard's button, and it shows hostile text as text."""
 
-import shutil
-
 import pytest
 
+from tests.browser import chromium
 from tests.sandbox.far_side import change_report, run
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
+pytestmark = [pytest.mark.long, chromium.needed]
 
 
 def look(tmp_path, scene, **context: object):
@@ -17,8 +15,7 @@ def look(tmp_path, scene, **context: object):
     async def play(world):
         complaints: list[str] = []
         async with async_playwright() as tool:
-            arguments = ["--no-sandbox", "--disable-background-networking"]
-            browser = await tool.chromium.launch(executable_path=CHROMIUM, args=arguments)
+            browser = await tool.chromium.launch(executable_path=chromium.EXECUTABLE, args=chromium.ARGUMENTS)
             page = await (await browser.new_context(**context)).new_page()
             page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
             page.on("pageerror", lambda error: complaints.append(str(error)))
