@@ -1,22 +1,21 @@
 """The door of the tests: Amazon with a certificate on a local server, a clock, a topic, and a way to post."""
 
-import functools
+import copy
 import json
-import logging
 import os
-import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
+import boto3
 import pytest
 from django.conf import settings as django_settings
 from django.http import HttpResponse
 from django.test import Client
 
 from notifications import certificates, doorbell, inbox
+from tests.notifications.at_aws import setup
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, FarSide, as_body, as_headers, far_side, pem
 
 Post = Callable[..., HttpResponse]
@@ -114,39 +113,62 @@ def door(certificate_server: FarSide, set_clock: Any) -> Post:
     return post
 
 
-@pytest.fixture(scope="session")
-def moto_server() -> Iterator[str]:
-    """AWS's SNS and SQS, played by moto on a free port. What it looks up anew for every request is looked up once."""
-    from moto.core import responses
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication as Dispatcher
-    from moto.server import ThreadedMotoServer
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Any]:
+    """AWS's SNS and SQS, played by moto: boto3's requests come to it instead of going out."""
+    from moto import mock_aws
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    spelt, played = (
-        functools.cache(responses.camelcase_to_underscores),
-        functools.cache(Dispatcher.get_backend_for_host),
-    )
-    with (
-        mock.patch.object(responses, "camelcase_to_underscores", spelt),
-        mock.patch.object(Dispatcher, "get_backend_for_host", played),
-    ):
-        server.start()
-        yield "http://{}:{}".format(*server.get_host_and_port())
-        server.stop()
+    with mock_aws() as played:
+        yield played
 
 
 @pytest.fixture
-def aws_far_side(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty AWS account, and boto3 told by its own variables where it is."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", moto_server)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", moto_server)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_server)
+def empty_account(moto: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is at AWS yet."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    urllib.request.urlopen(urllib.request.Request(f"{moto_server}/moto-api/reset", method="POST")).close()
-    return moto_server
+    moto.reset()
+
+
+@pytest.fixture
+def aws(empty_account: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty account; AWS tells a topic's signature version, which moto keeps and does not tell."""
+    from moto.sns.models import sns_backends
+    from moto.sns.responses import SNSResponse
+
+    settings.PUBLIC_URL = "https://crema.example"
+    whole = SNSResponse.get_topic_attributes
+
+    def telling(self: Any) -> Any:
+        answer = whole(self)
+        topic = sns_backends["123456789012"]["us-east-1"].topics[self._get_param("TopicArn")]
+        answer.result["Attributes"]["SignatureVersion"] = getattr(topic, "signature_version", "1")
+        return answer
+
+    monkeypatch.setattr(SNSResponse, "get_topic_attributes", telling)
+    return boto3.client("sns")
+
+
+AS_LEFT: dict[str, Any] = {}
+
+
+@pytest.fixture
+def ready(aws: Any) -> Any:
+    """A topic that `sns_setup --apply` has set up: the first time by itself, then account and row as that left them."""
+    from moto.sns.models import sns_backends
+    from moto.sqs.models import sqs_backends
+
+    from notifications.models import Topic
+
+    sns, sqs = (backends["123456789012"]["us-east-1"] for backends in (sns_backends, sqs_backends))
+    if not AS_LEFT:
+        setup("--apply")
+        account = (sns.topics, sns.subscriptions, sqs.queues)
+        # Each copy has topics, subscriptions and queues of its own; the backend that they lead back to, and locks, stay what they are.
+        shared = {id(one): one for one in (sns, *(queue._messages_lock for queue in sqs.queues.values()))}
+        AS_LEFT.update(account=copy.deepcopy(account, {**shared}), shared=shared, row=Topic.objects.values().get())
+        return Topic.objects.get()
+    sns.topics, sns.subscriptions, sqs.queues = copy.deepcopy(AS_LEFT["account"], {**AS_LEFT["shared"]})
+    return Topic.objects.create(**AS_LEFT["row"])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The second way in: SQS, played by moto's server through boto3's own AWS_ENDPOINT_URL_SQS. Nothing lost, nothing twice."""
+"""The second way in: SQS, played by moto. Nothing lost, nothing twice."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ PLACED, CANCELLED, SHIPPED = "OrderPlacedNotification", "OrderCancelledNotificat
 
 @pytest.fixture
 def queue(
-    aws_far_side: str, certificate_server: Any, set_clock: Any, topic: Topic, monkeypatch: pytest.MonkeyPatch
+    empty_account: None, certificate_server: Any, set_clock: Any, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """A queue's address; Amazon's certificate can be had, and it is ten o'clock. What is in the queue is there at once."""
     monkeypatch.setattr(queues, "SHORT_POLL", 0)
@@ -314,7 +314,7 @@ def test_without_a_queue_the_command_says_so(command: str) -> None:
         ("https://vpce-1.example/dash", "us-east-1"),
     ],
 )
-def test_a_queue_s_region_is_in_its_address(address: str, region: str, aws_far_side: str) -> None:
+def test_a_queue_s_region_is_in_its_address(address: str, region: str, empty_account: None) -> None:
     assert queues.client_for(address).meta.region_name == region
 
 
