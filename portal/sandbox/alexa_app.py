@@ -16,7 +16,6 @@ from .amazon import Amazon
 from .checker import shape_violations, violations_of_answer
 from .checker.discovery import endpoint_list
 from .checker.shapes import is_object, item, items
-from .courier import carry
 from .state import Json
 
 Maker = Callable[[str, str], Json]
@@ -140,7 +139,7 @@ async def _tell(amazon: Amazon, account: str, make: Maker) -> tuple[object, list
 
 
 async def _send(amazon: Amazon, account: str, directive: Json) -> tuple[object, list[str]]:
-    carried = await carry(directive, amazon.settings)
+    carried = await amazon.courier.carry(directive)
     known = links.announced(amazon.state, account)
     wrong = [] if carried.words else violations_of_answer(directive, carried.answer, known)
     details: Json = {"request": directive, "answer": carried.answer, "words": carried.words, "violations": wrong}

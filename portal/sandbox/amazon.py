@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from .courier import Courier
 from .settings import Settings
 from .signing import Identity
 from .state import State
@@ -20,6 +21,7 @@ class Amazon:
     settings: Settings
     state: State
     identity: Identity
+    courier: Courier
     http: aiohttp.ClientSession = field(init=False)
     closing: bool = False
     device: dict[str, object] = field(default_factory=dict)

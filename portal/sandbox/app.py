@@ -14,6 +14,7 @@ from aiohttp import web
 
 from . import actions, alexa_app, devices, enablement, gateway, linking, lwa, properties, sns, view, weather
 from .amazon import Amazon
+from .courier import Courier
 from .settings import Settings
 from .signing import identity_in
 from .state import State
@@ -38,7 +39,7 @@ AMAZON = web.AppKey("amazon", Amazon)
 def build(settings: Settings) -> web.Application:
     """The application, its memory loaded from SANDBOX_DATA (made if need be; OSError if it cannot be)."""
     identity = identity_in(settings.data)
-    amazon = Amazon(settings, State(settings.data / "state.json", weather.DEFAULTS), identity)
+    amazon = Amazon(settings, State(settings.data / "state.json", weather.DEFAULTS), identity, Courier(settings))
     if settings.hotel_refresh_token:
         amazon.state.lwa["refresh"][settings.hotel_refresh_token] = {"account": lwa.HOTEL}
     if amazon.state.note:
@@ -137,6 +138,7 @@ async def _beside(app: web.Application) -> AsyncIterator[None]:
     for task in (running := list(amazon.tasks)):
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+    await amazon.courier.end()
     await amazon.http.close()
     amazon.state.save()
 

@@ -11,7 +11,6 @@ import uuid
 
 from .amazon import Amazon
 from .checker.shapes import is_object, item
-from .courier import carry
 from .state import Json, stamp
 
 ENABLED = "SkillEnabled"
@@ -55,7 +54,7 @@ async def _send(amazon: Amazon, account: str, events: list[tuple[str, Json]]) ->
     async with amazon.lock(f"skill events {account}"):
         for name, body in events:
             told = event(name, amazon.settings.skill_id, account, body)
-            carried = await carry(told, amazon.settings)
+            carried = await amazon.courier.carry(told)
             details = {"request": told, "answer": carried.answer, "words": carried.words, "ms": carried.milliseconds}
             wrong = [] if carried.words else _of_answer(carried.answer)
             amazon.state.record("out", "skill", name, violations=wrong, **details)

@@ -119,6 +119,43 @@ def test_a_page_that_listens_does_not_keep_it_from_ending(start, tmp_path):
     assert time.monotonic() - started < 5
 
 
+LAMBDA = """
+import os, pathlib, time
+def lambda_handler(event, context):
+    pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
+    time.sleep(30 if os.environ["SKILL_REGION"] == "EU" else 0)
+"""
+LINKED = {"status": "linked", "access_token": "a", "expires_at": "2999-01-01T00:00:00Z", "endpoints": {}}
+
+
+@pytest.mark.parametrize(("region", "how"), [("EU", signal.SIGTERM), ("NA", signal.SIGKILL)], ids=["busy", "warm"])
+def test_its_lambda_ends_with_it(start, tmp_path, region, how):
+    (tmp_path / "lambda.py").write_text(LAMBDA)
+    (tmp_path / "state.json").write_text(json.dumps({"version": 1, "knobs": {}, "links": {"household": LINKED}}))
+    port = free_port()
+    process = start(tmp_path, port, LAMBDA_FILE=str(tmp_path / "lambda.py"), SKILL_REGION=region)
+    up(process)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as page:
+        page.sendall(b"POST /actions/discover HTTP/1.1\r\nHost: localhost\r\n")
+        page.sendall(b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        if region == "NA":
+            page.recv(1)  # it has answered
+        pid = until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        child = Path(f"/proc/{pid}")
+        assert child.exists()
+        end(process, how)
+    assert not child.exists() or (region == "NA" and until(lambda: not child.exists()))
+
+
+def until(ready):
+    """Waits for what another process does."""
+    for _ in range(2000):
+        if found := ready():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
 def test_a_taken_port_is_one_sentence(start, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
