@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from skill.models import Application
+from tests.oracle import Court
 from tests.skill.amazon_far_side import Amazon
-from tests.skill.deeds import token_of
+from tests.skill.deeds import known, token_of
 
 
 @pytest.fixture
@@ -34,18 +35,9 @@ def silent_doorbell(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def linked(machine: Any, amazon: Amazon, transactional_db: None) -> Any:
+def linked(machine: Any, amazon: Amazon, court: Court, transactional_db: None) -> Any:
     """Alice's link in North America: her coffee machine was announced, nothing is due."""
-    from skill import linking
-    from skill.models import Endpoint
-    from tests.skill.deeds import deliver_all, make_due
-
-    grant = linking.accept_grant(machine.owner, "code-1", "NA")
-    make_due(Endpoint.objects.all())
-    deliver_all()
-    amazon.events.clear()
-    amazon.attempts.clear()
-    return grant
+    return known(machine, amazon, court)
 
 
 @pytest.fixture(autouse=True)

@@ -73,7 +73,7 @@ def test_an_expired_token_is_refreshed_once_and_the_report_sent_again(linked: An
     amazon.valid.clear()
     reading(machine, 20, 1)
     deliver_all()
-    assert [request["grant_type"] for request in amazon.token_requests] == ["authorization_code", "refresh_token"]
+    assert [request["grant_type"] for request in amazon.token_requests] == ["refresh_token"]
     (report,) = amazon.named("ChangeReport")
     assert report["_token"] == "Atza|2" == report["event"]["endpoint"]["scope"]["token"]
     assert AlexaGrant.objects.get().generation == linked.generation + 1

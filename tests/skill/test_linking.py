@@ -1,8 +1,9 @@
 """The life of a link: linked, unlinked, linked again; by one customer, at once, and while somebody claims a machine."""
 
+import itertools
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from django.db.models.functions import Now
 from devices import registry
 from skill import claims, delivery, linking, oauth, outbox, tasks
 from skill.alexa.errors import InvalidCredential
-from skill.models import AlexaGrant, Endpoint, Event
-from tests.skill.deeds import deliver_all, directive, make_due, outlast_older_links, reading, token_of
+from skill.models import AlexaGrant, Endpoint, Event, Gateway
+from tests.skill.deeds import deliver_all, directive, known, make_due, outlast_older_links, reading, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,6 +31,30 @@ def aside(work: Callable[[], Any]) -> threading.Thread:
     thread = threading.Thread(target=lambda: (work(), connections.close_all()))
     thread.start()
     return thread
+
+
+def rows() -> list[dict[str, Any]]:
+    """Of the link, its endpoints and its door; of times, but that of the next report, only which there are."""
+    found = [*AlexaGrant.objects.values(), *Endpoint.objects.values(), *Gateway.objects.filter(name="NA").values()]
+    others = {"id": 0, "grant_id": 0, "allowance": 0}
+    return [
+        {
+            name: name if isinstance(value, datetime) and name not in ("due_at", "daily_at") else value
+            for name, value in row.items()
+        }
+        | others
+        for row in found
+    ]
+
+
+def test_the_link_that_these_tests_begin_with_is_what_linking_leaves(machine: Any, amazon: Any, court: Any) -> None:
+    link_again(machine.owner, "code-1")
+    left = rows(), amazon.valid, court.announced
+    AlexaGrant.objects.all().delete()
+    Gateway.objects.all().delete()
+    amazon.valid, amazon.numbers, court.announced = set(), itertools.count(1), {}
+    known(machine, amazon, court)
+    assert (rows(), amazon.valid, court.announced) == left
 
 
 def test_unlinking_tells_the_deletion_while_the_tokens_live(linked: Any, machine: Any, amazon: Any) -> None:
