@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 
 from skill import duty, endpoints, grid, misses
 from skill.jobs import Job
@@ -79,6 +79,14 @@ def claim(region: str, limit: int) -> list[tuple[int, int, uuid.UUID]]:
         return [(pk, version, lease) for pk, version in cursor.fetchall()]
 
 
+def due_regions() -> list[str]:
+    """Where there is something to claim: to look at all of them costs less than to claim in one in vain. And where the breaker is
+    open: that it still is, the gateway's row goes on saying only while somebody asks for a turn."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE)
+        return [region for (region,) in cursor.fetchall()]
+
+
 def next_due_in() -> float | None:
     """Seconds until the next endpoint comes due that is not due yet; None if there is none."""
     with connection.cursor() as cursor:
@@ -102,7 +110,7 @@ def settle(outcomes: list[Outcome]) -> int:
         "margin": grid.margin(),
         "pause": settings.REPORT_MIN_INTERVAL,
     }
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(_SETTLE, params)
         settled = int(cursor.rowcount)
     if late:
@@ -182,6 +190,11 @@ UPDATE skill_event AS e SET status = u.status, attempts = e.attempts + 1, last_c
   first_tried_at = coalesce(e.first_tried_at, now()),
   settled_at = CASE WHEN u.status = %(pending)s THEN NULL ELSE now() END
 FROM u, held WHERE e.id = held.id AND e.id = u.event AND e.status = %(pending)s
+"""
+_DUE = """
+SELECT r FROM unnest(ARRAY['NA', 'EU', 'FE']) AS r WHERE (
+  SELECT true FROM skill_endpoint WHERE region = r AND due_at <= now() AND (leased_until IS NULL OR leased_until < now())
+  ORDER BY due_at LIMIT 1) OR (SELECT open_until IS NOT NULL FROM skill_gateway WHERE name = r)
 """
 _NEXT = """
 SELECT extract(epoch FROM min(due_at) - now())::float FROM (

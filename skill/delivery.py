@@ -151,16 +151,19 @@ class _Slice:
         return time.monotonic() >= self.ends_at or _stopping.is_set()
 
     async def _refill(self) -> bool:
-        """Claim for every lane that has room. False if none was found to have, or to be having, something to do."""
+        """Claim for every lane that has room and something due. False if none was found to have, or to be having, something to do."""
         if self._is_over():
             return False
         at_rest = not self.talks
-        return any([await self._fill(lane) if lane.is_to_be_asked(at_rest) else True for lane in self.lanes])
+        asked = [lane for lane in self.lanes if lane.is_to_be_asked(at_rest)]
+        due = await self.db(claims.due_regions) if asked else []
+        found = [await self._fill(lane, lane.region in due) for lane in asked]
+        return any(found) or len(asked) < len(self.lanes)
 
-    async def _fill(self, lane: _Lane) -> bool:
+    async def _fill(self, lane: _Lane, is_due: bool) -> bool:
         start_by = time.monotonic() + claims.LEASE_SECONDS - gateway.TIMEOUT_SECONDS - 5
         claimed = 0
-        found = await self.db(_claim, lane.region, lane.room())
+        found = await self.db(_claim, lane.region, lane.room()) if is_due else {}
         for credentials, work in (found or {}).values():
             line = Line(credentials, self.http, self.db, lane.places, self.renewals, start_by, lane.tally)
             talk = asyncio.create_task(tell(line, work))

@@ -54,6 +54,7 @@ def test_throttling_halves_the_rate_and_it_creeps_back(linked: Any, machine: Any
     assert Gateway.objects.get(name="NA").rate == pytest.approx(settings.GATEWAY_RATE / 2, rel=0.1)
     amazon.script = lambda event: None
     Gateway.objects.update(refilled_at=Now() - timedelta(seconds=10))
+    make_due(Endpoint.objects.all())
     delivery.deliver(1)
     assert settings.GATEWAY_RATE * 0.55 < Gateway.objects.get(name="NA").rate <= settings.GATEWAY_RATE * 0.75
 

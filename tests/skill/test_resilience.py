@@ -190,7 +190,7 @@ def test_the_task_says_in_one_line_that_the_database_is_gone(monkeypatch: Any, c
     def gone(*arguments: Any) -> Any:
         raise OperationalError("the server closed the connection\nunexpectedly")
 
-    monkeypatch.setattr(claims, "claim", gone)
+    monkeypatch.setattr(claims, "due_regions", gone)
     with caplog.at_level(logging.ERROR):
         tasks.deliver()
     (record,) = caplog.records
