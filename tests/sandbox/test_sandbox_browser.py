@@ -1,34 +1,40 @@
 """The page in a real browser: it is live, it works with the keyboard's button, and it shows hostile text as text."""
 
+import asyncio
+
 import pytest
 
 from tests.browser import chromium
-from tests.sandbox.far_side import change_report, run
+from tests.sandbox.far_side import change_report, world
 
 pytestmark = [pytest.mark.long, chromium.needed]
 
 
-def look(tmp_path, scene, **context: object):
-    """Plays a scene with the page open; whatever the browser complains of fails the test."""
+@pytest.fixture(scope="module")
+def look():
+    """Plays a scene with the page open; whatever the browser complains of fails the test. One browser for the whole file."""
     from playwright.async_api import async_playwright  # here, because most test processes never come here
 
-    async def play(world):
+    async def play(folder, scene):
         complaints: list[str] = []
-        async with async_playwright() as tool:
-            browser = await tool.chromium.launch(executable_path=chromium.EXECUTABLE, args=chromium.ARGUMENTS)
-            page = await (await browser.new_context(**context)).new_page()
+        async with world(folder) as made, await browser.new_context() as context:
+            page = await context.new_page()
             page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            await page.goto(str(world.client.make_url("/")))
+            await page.goto(str(made.client.make_url("/")))
             await page.wait_for_selector("#live[data-state=live]")
-            await scene(world, page)
-            await browser.close()
+            await scene(made, page)
         assert complaints == []
 
-    run(play, tmp_path)
+    with asyncio.Runner() as loop:
+        tool = loop.run(async_playwright().start())
+        browser = loop.run(tool.chromium.launch(executable_path=chromium.EXECUTABLE, args=chromium.ARGUMENTS))
+        yield lambda folder, scene: loop.run(play(folder, scene))
+        loop.run(browser.close())
+        loop.run(tool.stop())
 
 
-def test_the_page_lives_without_reloading(tmp_path):
+def test_the_page_lives_without_reloading(look, tmp_path):
     async def scene(world, page):
         await world.link()
         await page.wait_for_selector("text=Kitchen coffee machine")
@@ -43,7 +49,7 @@ def test_the_page_lives_without_reloading(tmp_path):
     look(tmp_path, scene)
 
 
-def test_a_hostile_message_is_shown_as_text_and_in_red(tmp_path):
+def test_a_hostile_message_is_shown_as_text_and_in_red(look, tmp_path):
     async def scene(world, page):
         await world.link()
         message = change_report(130, world.portal.lwa_tokens["access_token"])
@@ -59,7 +65,7 @@ def test_a_hostile_message_is_shown_as_text_and_in_red(tmp_path):
     look(tmp_path, scene)
 
 
-def test_nothing_sticks_out_of_the_page(tmp_path):
+def test_nothing_sticks_out_of_the_page(look, tmp_path):
     async def scene(world, page):
         await world.link()
         for percent in (20, 12, 8):
