@@ -10,15 +10,18 @@ import copy
 import functools
 import tempfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from portal.sandbox import links, lwa
 from portal.sandbox.app import AMAZON, build
 from portal.sandbox.settings import Settings, from_environment
 from portal.sandbox.signing import identity_in
+from portal.sandbox.state import now, stamp
 
 LAMBDA = """
 import json, os, urllib.request
@@ -241,6 +244,16 @@ class World:
         answer = await self.client.get(back, params=query, allow_redirects=False)
         assert answer.status == 303
         return (await self.state())["notice"]["words"]
+
+    async def linked(self) -> None:
+        """What `link` leaves, without the way through the portal and the Lambda; a test holds the two together."""
+        state, times = self.amazon.state, {"linked_at": stamp(), "expires_at": stamp(now() + timedelta(hours=1))}
+        tokens = {"access_token": "portal-access-1", "refresh_token": "portal-refresh-1"}
+        link = {"status": "linked", "words": "", "region": "NA", "enabled": True, "endpoints": {}}
+        state.links[links.HOUSEHOLD] = link | tokens | times
+        links.announce(state, links.HOUSEHOLD, self.portal.endpoints, whole=True)
+        code = lwa.issue_code(state, links.HOUSEHOLD)
+        self.portal.lwa_tokens = await self.portal.ask_lwa({"grant_type": "authorization_code", "code": code})
 
     async def report(self, percent: float = 42, **more: str) -> int:
         """A level through the gateway, with the tokens of the portal."""

@@ -51,7 +51,7 @@ def test_the_page_lives_without_reloading(look, tmp_path):
 
 def test_a_hostile_message_is_shown_as_text_and_in_red(look, tmp_path):
     async def scene(world, page):
-        await world.link()
+        await world.linked()
         message = change_report(130, world.portal.lwa_tokens["access_token"])
         message["event"]["header"]["messageId"] = "<img src=x onerror=alert(1)>"
         assert (await world.event(message)).status == 400
@@ -67,7 +67,7 @@ def test_a_hostile_message_is_shown_as_text_and_in_red(look, tmp_path):
 
 def test_nothing_sticks_out_of_the_page(look, tmp_path):
     async def scene(world, page):
-        await world.link()
+        await world.linked()
         for percent in (20, 12, 8):
             await world.report(percent)
         await page.wait_for_selector("#orders >> text=Order 1")

@@ -26,7 +26,7 @@ def kinds(world) -> list[str]:
 
 def test_three_low_updates_in_a_row_are_one_order(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 50, 20, 12)
         assert await orders(world) == []
         await levels(world, 12)
@@ -39,7 +39,7 @@ def test_three_low_updates_in_a_row_are_one_order(tmp_path):
 
 def test_the_same_low_level_three_times_is_three_updates(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 0, 0, 0)
         assert len(await orders(world)) == 1
 
@@ -48,7 +48,7 @@ def test_the_same_low_level_three_times_is_three_updates(tmp_path):
 
 def test_one_higher_level_between_begins_anew(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 20, 20, 21, 20, 20)
         assert await orders(world) == []
         await levels(world, 20)
@@ -59,7 +59,7 @@ def test_one_higher_level_between_begins_anew(tmp_path):
 
 def test_a_refill_ends_the_low_spell_and_the_next_one_orders_again(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5, 100, 5, 5, 5)
         assert [order["number"] for order in await orders(world)] == [1, 2]
 
@@ -68,7 +68,7 @@ def test_a_refill_ends_the_low_spell_and_the_next_one_orders_again(tmp_path):
 
 def test_connectivity_is_no_update_of_a_level(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5)
         message = clone(change_report(5, world.portal.lwa_tokens["access_token"]))
         message["event"]["payload"]["change"]["properties"] = [connectivity("UNREACHABLE")]
@@ -81,7 +81,7 @@ def test_connectivity_is_no_update_of_a_level(tmp_path):
 
 def test_the_threshold_and_the_customers_choice(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", threshold=50, automatic_reorder=False)
         await levels(world, 50, 50, 50)
         assert await orders(world) == []
@@ -94,7 +94,7 @@ def test_the_threshold_and_the_customers_choice(tmp_path):
 
 def test_the_order_placed_notification_is_that_of_version_2(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.portal.bodies)
         message = messages(world)[0]
@@ -126,7 +126,7 @@ def test_the_order_placed_notification_is_that_of_version_2(tmp_path):
 
 def test_shipping_and_cancelling(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5, 90, 5, 5, 5)
         first, second = await orders(world)
         await world.act("ship", order=first["id"])
@@ -146,7 +146,7 @@ def test_shipping_and_cancelling(tmp_path):
 
 def test_a_resend_is_a_new_sns_message_with_the_same_notification(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5)
         await world.act("resend")
         await world.until(lambda: len(world.portal.bodies) == 2)
@@ -162,7 +162,7 @@ def test_another_serial_is_told_as_discovery_told_it(tmp_path):
         machine = clone(coffee_machine())
         machine["additionalAttributes"] |= {"serialNumber": "CREMA-9", "model": "Crema 9"}
         world.portal.endpoints = [machine]
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5)
         order = (await orders(world))[0]
         assert (order["serial"], order["model"]) == ("CREMA-9", "Crema 9")
@@ -173,7 +173,7 @@ def test_another_serial_is_told_as_discovery_told_it(tmp_path):
 def test_after_a_restart_the_household_the_count_and_the_undelivered_message_go_on(tmp_path):
     async def before(world):
         world.portal.sns_answers = [503] * 99
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5, 90, 5, 5)
         await world.until(lambda: world.portal.bodies)
         return world.portal.lwa_tokens

@@ -18,7 +18,7 @@ async def told(answer) -> tuple[int, str]:
 
 def test_a_right_event_is_accepted_without_a_body(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         token = world.portal.lwa_tokens["access_token"]
         answer = await world.event(change_report(42, token))
         assert (answer.status, await answer.read()) == (202, b"")
@@ -30,7 +30,7 @@ def test_a_right_event_is_accepted_without_a_body(tmp_path):
 
 def test_who_may_not_speak(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         token = world.portal.lwa_tokens["access_token"]
         message = change_report(42, token)
         bare = await world.client.post("/v3/events", json=message)
@@ -49,7 +49,7 @@ def test_who_may_not_speak(tmp_path):
 
 def test_an_expired_token_is_401_and_a_refreshed_one_is_good(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", expire_tokens=True)
         answer = await world.event(change_report(42, world.portal.lwa_tokens["access_token"]))
         assert await told(answer) == (401, "INVALID_ACCESS_TOKEN_EXCEPTION")
@@ -62,7 +62,7 @@ def test_an_expired_token_is_401_and_a_refreshed_one_is_good(tmp_path):
 
 def test_another_region_does_not_know_the_customer(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         message = change_report(42, world.portal.lwa_tokens["access_token"])
         for path in ("/eu/v3/events", "/fe/v3/events"):
             assert await told(await world.event(message, path=path)) == (403, "SKILL_NEVER_ENABLED_EXCEPTION")
@@ -72,7 +72,7 @@ def test_another_region_does_not_know_the_customer(tmp_path):
 
 def test_a_malformed_event_is_400_and_red(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         answer = await world.event(change_report(130, world.portal.lwa_tokens["access_token"]))
         assert await told(answer) == (400, "INVALID_REQUEST_EXCEPTION")
         entry = (await world.wire("ChangeReport"))[0]
@@ -83,7 +83,7 @@ def test_a_malformed_event_is_400_and_red(tmp_path):
 
 def test_an_event_about_nothing_announced_is_accepted_shown_in_red_and_not_believed(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         message = clone(change_report(1, world.portal.lwa_tokens["access_token"]))
         message["event"]["endpoint"]["endpointId"] = "crema-bob-1"
         for _ in range(3):
@@ -101,7 +101,7 @@ def test_an_event_about_nothing_announced_is_accepted_shown_in_red_and_not_belie
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a": NaN}', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_not_json(tmp_path, body):
     async def scene(world):
-        await world.link()
+        await world.linked()
         headers = {"Authorization": f"Bearer {world.portal.lwa_tokens['access_token']}"}
         answer = await world.client.post("/v3/events", data=body, headers=headers)
         assert await told(answer) == (400, "INVALID_REQUEST_EXCEPTION")
@@ -111,7 +111,7 @@ def test_what_is_not_json(tmp_path, body):
 
 def test_ten_megabytes_are_too_large(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         headers = {"Authorization": f"Bearer {world.portal.lwa_tokens['access_token']}"}
         answer = await world.client.post("/v3/events", data=b"x" * 10_000_000, headers=headers)
         assert await told(answer) == (413, "REQUEST_ENTITY_TOO_LARGE_EXCEPTION")
@@ -121,7 +121,7 @@ def test_ten_megabytes_are_too_large(tmp_path):
 
 def test_a_report_of_endpoints_changes_what_alexa_knows(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         token = world.portal.lwa_tokens["access_token"]
         scope = {"type": "BearerToken", "token": token}
         header = change_report()["event"]["header"] | {"namespace": "Alexa.Discovery"}
@@ -158,7 +158,7 @@ def test_a_name_that_nobody_can_say_is_taken_and_shown_in_red(tmp_path):
 
 def test_every_third_event_is_throttled(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", throttle_every=3)
         assert [await world.report() for _ in range(6)] == [202, 202, 429, 202, 202, 429]
         await world.act("weather", throttle_every=1)
@@ -170,7 +170,7 @@ def test_every_third_event_is_throttled(tmp_path):
 
 def test_faults_are_500_and_503_in_turn(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", fail_every=1)
         assert [await world.report() for _ in range(3)] == [500, 503, 500]
 
@@ -179,7 +179,7 @@ def test_faults_are_500_and_503_in_turn(tmp_path):
 
 def test_the_skill_disabled_knob_leaves_the_tokens_alone(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", skill_disabled=True)
         answer = await world.event(change_report(42, world.portal.lwa_tokens["access_token"]))
         assert await told(answer) == (403, "SKILL_DISABLED_EXCEPTION")
@@ -191,7 +191,7 @@ def test_the_skill_disabled_knob_leaves_the_tokens_alone(tmp_path):
 
 def test_slow_is_slow(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", slow_ms=300)
         assert await world.report() == 202
         assert (await world.wire("ChangeReport"))[0]["ms"] >= 300
@@ -201,7 +201,7 @@ def test_slow_is_slow(tmp_path):
 
 def test_never_answering_lasts_until_the_knob_is_off(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", hang=True)
         waiting = asyncio.create_task(world.report())
         await asyncio.sleep(0.3)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 
 import pytest
 
@@ -43,6 +44,29 @@ def test_linking_redeems_the_code_then_grants_then_discovers(tmp_path):
         link = (await world.state())["links"]["household"]
         assert link["status"] == "linked"
         assert link["endpoints"][0]["endpoint"] == coffee_machine()
+
+    run(scene, tmp_path)
+
+
+def test_linked_is_what_linking_leaves(tmp_path):
+    def left(world) -> dict:
+        state = world.amazon.state
+        tokens = {family: list(members.values()) for family, members in state.lwa.items()}
+        rest = [state.data["pending"], state.dash, state.orders, state.outbox, state.knobs]
+        return timeless([state.links, tokens, rest, sorted(world.portal.lwa_tokens)])
+
+    def timeless(value: object) -> object:
+        """Without the times of each moment."""
+        timed = ("linked_at", "seen_at", "expires_at", "expires")
+        return json.loads(json.dumps(value), object_hook=lambda one: {key: one[key] for key in one if key not in timed})
+
+    async def scene(world):
+        await world.link()
+        spoken = left(world)
+        for forgotten in (world.amazon.state.links, *world.amazon.state.lwa.values(), world.portal.lwa_tokens):
+            forgotten.clear()
+        await world.linked()
+        assert left(world) == spoken
 
     run(scene, tmp_path)
 

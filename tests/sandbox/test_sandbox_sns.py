@@ -35,7 +35,7 @@ async def verify(world, envelope: dict) -> None:
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_the_signature_is_genuine(tmp_path, version):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", sns_signature_version=version)
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.portal.bodies)
@@ -51,7 +51,7 @@ def test_the_signature_is_genuine(tmp_path, version):
 
 def test_the_request_looks_like_amazons(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.portal.bodies)
         request, envelope = world.portal.messages[0], json.loads(world.portal.bodies[0])
@@ -67,7 +67,7 @@ def test_the_request_looks_like_amazons(tmp_path):
 
 def test_a_forged_signature_is_no_signature(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", sns_forged=True)
         world.portal.sns_answers = [403]
         await levels(world, 5, 5, 5)
@@ -82,7 +82,7 @@ def test_a_forged_signature_is_no_signature(tmp_path):
 
 def test_5xx_and_429_are_repeated_with_the_same_signed_body(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         world.portal.sns_answers = [503, 429, 200]
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.amazon.state.outbox[0]["status"] == "delivered")
@@ -95,7 +95,7 @@ def test_5xx_and_429_are_repeated_with_the_same_signed_body(tmp_path):
 
 def test_it_gives_up_after_the_last_retry_and_says_so(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         world.portal.sns_answers = [500] * 9
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.amazon.state.outbox[0]["status"] == "given up")
@@ -109,7 +109,7 @@ def test_it_gives_up_after_the_last_retry_and_says_so(tmp_path):
 @pytest.mark.parametrize("status", [400, 403, 301])
 def test_everything_else_is_refused_for_good(tmp_path, status):
     async def scene(world):
-        await world.link()
+        await world.linked()
         world.portal.sns_answers = [status]
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.amazon.state.outbox[0]["status"] == "refused")
@@ -120,7 +120,7 @@ def test_everything_else_is_refused_for_good(tmp_path, status):
 
 def test_duplicates_are_the_same_message_twice(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", sns_duplicate=True)
         await levels(world, 5, 5, 5)
         await world.until(lambda: len(world.portal.bodies) == 2)
@@ -131,7 +131,7 @@ def test_duplicates_are_the_same_message_twice(tmp_path):
 
 def test_out_of_order_the_newer_goes_first(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", sns_out_of_order=True)
         await levels(world, 5, 5, 5)
         await world.until(lambda: world.amazon.state.outbox)
@@ -145,7 +145,7 @@ def test_out_of_order_the_newer_goes_first(tmp_path):
 
 def test_what_was_held_goes_when_the_weather_clears(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         await world.act("weather", sns_out_of_order=True)
         await levels(world, 5, 5, 5)
         assert world.portal.bodies == []
