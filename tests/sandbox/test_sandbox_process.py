@@ -1,5 +1,6 @@
 """The sandbox as a process: starts, goes on after a restart, ends cleanly, says in a sentence why it cannot start."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from portal.sandbox import lwa, weather
+from portal.sandbox.__main__ import main
 from portal.sandbox.settings import SettingsError, from_environment
 from portal.sandbox.signing import identity_in
 from portal.sandbox.state import State
@@ -36,22 +38,35 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-@pytest.fixture
-def start():
-    """Starts `python -m portal.sandbox` with nothing but its own environment; none outlives its test."""
-    started: list[subprocess.Popen] = []
-
-    def begin(folder: Path, port: int, **more: str) -> subprocess.Popen:
-        environment = {"PATH": os.environ["PATH"], "SANDBOX_DATA": str(folder), "SANDBOX_PORT": str(port)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-m", "portal.sandbox"]
-        started.append(subprocess.Popen(command, cwd=ROOT, env=environment | NEEDED | more, **pipes))
-        return started[-1]
-
-    yield begin
-    for process in started:
+@contextlib.contextmanager
+def started(folder: Path, port: int, **more: str):
+    """`python -m portal.sandbox` with nothing but its own environment; it does not outlive the block."""
+    environment = {"PATH": os.environ["PATH"], "SANDBOX_DATA": str(folder), "SANDBOX_PORT": str(port)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-m", "portal.sandbox"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment | NEEDED | more, **pipes)
+    try:
+        yield process
+    finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start():
+    """Starts sandboxes; none outlives its test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *where, **more: stack.enter_context(started(*where, **more))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Port and folder of one for the tests that only look at it. The state that it found was none."""
+    folder, port = tmp_path_factory.mktemp("running"), free_port()
+    (folder / "state.json").write_text("[]")
+    with started(folder, port) as process:
+        up(process)
+        yield port, folder
 
 
 def ask(port: int, path: str, body: dict | None = None) -> dict:
@@ -88,35 +103,23 @@ def test_it_starts_and_goes_on_after_a_restart(start, tmp_path):
     assert end(second, signal.SIGINT) == (0, "")
 
 
-def test_it_is_reachable_on_this_machine_only(start, tmp_path):
-    port = free_port()
-    process = start(tmp_path, port)
-    up(process)
+def test_it_is_reachable_on_this_machine_only(running):
+    port, _ = running
     listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     assert f"0100007F:{port:04X}" in listening
     assert f"00000000:{port:04X}" not in listening
-    end(process)
 
 
-def test_what_it_keeps_only_its_owner_can_read(start, tmp_path):
-    port = free_port()
-    process = start(tmp_path, port)
-    up(process)
+def test_what_it_keeps_only_its_owner_can_read(running):
+    port, folder = running
     ask(port, "/actions/link", {})
     for name in ("state.json", "sns-key.pem"):
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
-    end(process)
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
 
 
-def test_a_page_that_listens_does_not_keep_it_from_ending(start, tmp_path):
-    port = free_port()
-    process = start(tmp_path, port)
-    up(process)
-    stream = urllib.request.urlopen(f"http://127.0.0.1:{port}/changes", timeout=30)
-    stream.readline()
-    started = time.monotonic()
-    assert end(process)[0] == 0
-    assert time.monotonic() - started < 5
+def test_a_state_that_was_put_aside_is_told_on_the_page(running):
+    port, _ = running
+    assert "put aside" in ask(port, "/state.json")["notice"]["words"]
 
 
 LAMBDA = """
@@ -128,23 +131,38 @@ def lambda_handler(event, context):
 LINKED = {"status": "linked", "access_token": "a", "expires_at": "2999-01-01T00:00:00Z", "endpoints": {}}
 
 
-@pytest.mark.parametrize(("region", "how"), [("EU", signal.SIGTERM), ("NA", signal.SIGKILL)], ids=["busy", "warm"])
-def test_its_lambda_ends_with_it(start, tmp_path, region, how):
-    (tmp_path / "lambda.py").write_text(LAMBDA)
-    (tmp_path / "state.json").write_text(json.dumps({"version": 1, "knobs": {}, "links": {"household": LINKED}}))
+@contextlib.contextmanager
+def discovering(folder: Path, **more: str):
+    """A sandbox whose Lambda was asked, the process of that Lambda, and the connection that waits for the answer."""
+    (folder / "lambda.py").write_text(LAMBDA)
+    (folder / "state.json").write_text(json.dumps({"version": 1, "knobs": {}, "links": {"household": LINKED}}))
     port = free_port()
-    process = start(tmp_path, port, LAMBDA_FILE=str(tmp_path / "lambda.py"), SKILL_REGION=region)
-    up(process)
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as page:
-        page.sendall(b"POST /actions/discover HTTP/1.1\r\nHost: localhost\r\n")
-        page.sendall(b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-        if region == "NA":
-            page.recv(1)  # it has answered
-        pid = until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-        child = Path(f"/proc/{pid}")
+    with started(folder, port, LAMBDA_FILE=str(folder / "lambda.py"), **more) as process:
+        up(process)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as page:
+            page.sendall(b"POST /actions/discover HTTP/1.1\r\nHost: localhost\r\n")
+            page.sendall(b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+            pid = until(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+            yield process, Path(f"/proc/{pid}"), page
+
+
+def test_neither_a_page_that_listens_nor_a_busy_lambda_keeps_it_from_ending(tmp_path):
+    with discovering(tmp_path, SKILL_REGION="EU") as (process, child, page):
+        with urllib.request.urlopen("http://{}:{}/changes".format(*page.getpeername()), timeout=30) as stream:
+            stream.readline()
+            assert child.exists()
+            begun = time.monotonic()
+            assert end(process)[0] == 0
+        assert time.monotonic() - begun < 5
+        assert not child.exists()
+
+
+def test_a_warm_lambda_ends_with_it_even_when_it_is_killed(tmp_path):
+    with discovering(tmp_path) as (process, child, page):
+        page.recv(1)  # it has answered
         assert child.exists()
-        end(process, how)
-    assert not child.exists() or (region == "NA" and until(lambda: not child.exists()))
+        end(process, signal.SIGKILL)
+        until(lambda: not child.exists())
 
 
 def until(ready):
@@ -167,19 +185,28 @@ def test_a_taken_port_is_one_sentence(start, tmp_path):
     assert told == f"Port {port} of 127.0.0.1 is taken; stop what uses it or set SANDBOX_PORT to another.\n"
 
 
-def test_a_folder_that_cannot_be_is_one_sentence(start, tmp_path):
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """What a start says that cannot be; asked in this process, for a start takes half a second."""
+
+    def begin(**more: str) -> str:
+        for name, value in ({"SANDBOX_DATA": str(tmp_path)} | NEEDED | more).items():
+            monkeypatch.setenv(name, value)
+        assert main() == 2
+        return capsys.readouterr().err
+
+    return begin
+
+
+def test_a_folder_that_cannot_be_is_one_sentence(refused, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    process = start(tmp_path / "file" / "data", free_port())
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == 2
+    told = refused(SANDBOX_DATA=str(tmp_path / "file" / "data"))
     assert told.startswith("The sandbox cannot start: Not a directory")
     assert told.count("\n") == 1
 
 
-def test_what_is_missing_is_one_sentence(start, tmp_path):
-    process = start(tmp_path, free_port(), LINK_CLIENT_SECRET="", LWA_CLIENT_ID="")
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == 2
+def test_what_is_missing_is_one_sentence(refused):
+    told = refused(LINK_CLIENT_SECRET="", LWA_CLIENT_ID="")
     assert told == "The sandbox needs LINK_CLIENT_SECRET, LWA_CLIENT_ID in its environment; `make run` sets them all.\n"
 
 
@@ -229,11 +256,3 @@ def test_the_sandbox_imports_no_room_and_no_django():
     words += "('django', 'skill', 'devices', 'notifications', 'celery')])"
     told = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
-
-
-def test_a_state_that_was_put_aside_is_told_on_the_page(start, tmp_path):
-    (tmp_path / "state.json").write_text("[]")
-    port = free_port()
-    process = start(tmp_path, port)
-    up(process)
-    assert "put aside" in ask(port, "/state.json")["notice"]["words"]
