@@ -1,16 +1,19 @@
-"""What production must not be: said by the checks, and by every process at its start, where Django itself checks nothing."""
+"""What production must not be: said by the checks, and by every process at its start, where Django itself checks nothing.
+
+Worker and beat begin with one and the same import, and the web process does all that may be refused in one `try`."""
 
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from celery.signals import beat_init
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
 
-from portal import checks
+from portal import celery, checks
 from tests.production import PRODUCTION, ROOT, environment
 
 MIRROR = "https://certificates.example.net"
@@ -19,22 +22,7 @@ MIRROR_SENTENCE = (
     " Unset SNS_CERTIFICATE_MIRROR."
 )
 CELERY = ["-m", "celery", "-A", "portal.celery"]
-PROCESSES = {
-    "web": [
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--port",
-        "18999",
-        "--log-level",
-        "error",
-        "portal.wsgi:application",
-    ],
-    "worker": [*CELERY, "worker", "--pool", "solo"],
-    "beat": [*CELERY, "beat"],
-    "command": ["manage.py", "check"],
-}
+GRANIAN = ["-m", "granian", "--interface", "wsgi", "--port", "18999", "--log-level", "error"]
 
 
 def start(arguments: list[str], **changes: str | None) -> str:
@@ -53,15 +41,14 @@ def start(arguments: list[str], **changes: str | None) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_no_process_trusts_the_sandbox_in_production(name: str) -> None:
-    said = start(PROCESSES[name], SNS_CERTIFICATE_MIRROR=MIRROR)
-    assert " ".join(said.replace("HINT: ", "").split()).count(MIRROR_SENTENCE) == 1, said
+@pytest.mark.parametrize("process", [[*GRANIAN, "portal.wsgi:application"], [*CELERY, "worker", "--pool", "solo"]])
+def test_no_process_trusts_the_sandbox_in_production(process: list[str]) -> None:
+    assert " ".join(start(process, SNS_CERTIFICATE_MIRROR=MIRROR).split()).count(MIRROR_SENTENCE) == 1
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_no_process_starts_without_its_settings(name: str) -> None:
-    said = start(PROCESSES[name], COURIER_SECRET=None, PGHOST=None)
+@pytest.mark.parametrize("process", [[*CELERY, "beat"], ["manage.py", "check"]])
+def test_no_process_starts_without_its_settings(process: list[str]) -> None:
+    said = start(process, COURIER_SECRET=None, PGHOST=None)
     assert "  - PGHOST is not set: host of the PostgreSQL server.\n  - COURIER_SECRET is not set: " in said
 
 
@@ -76,6 +63,14 @@ def production(settings: Any) -> Any:
 
 def test_a_good_production_starts(production: Any) -> None:
     checks.refuse_to_start()
+
+
+def test_nor_do_a_beat_and_a_command_trust_the_sandbox(production: Any) -> None:
+    production.SNS_CERTIFICATE_MIRROR = MIRROR
+    with pytest.raises(SystemExit, match=MIRROR_SENTENCE):
+        beat_init.send(celery.app)
+    with pytest.raises(SystemCheckError, match=MIRROR_SENTENCE.replace("notifications. ", r"notifications\.\s+HINT: ")):
+        call_command("check", tags=["security"])
 
 
 @pytest.mark.parametrize(
