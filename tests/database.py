@@ -18,8 +18,13 @@ ROOM = 2 << 30
 PREFIX = "portal-tests-"
 
 
+def new_folder() -> Path:
+    """For data; in memory, if there is room: to make and delete files on a disk is a twentieth of all work. If this process is killed,
+    the next run removes it."""
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_in_memory()))
+
+
 def _in_memory() -> Path | None:
-    """Where the test databases lie in memory, if there is room: to make and delete files on a disk is a twentieth of all work."""
     memory = embedded.MEMORY
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= ROOM
     return memory if roomy else None
@@ -29,7 +34,7 @@ os.environ["EMBEDDED"] = "1"
 for name in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[name]  # the tests never touch a server that somebody else configured
 if not WORKER:
-    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_in_memory())
+    os.environ["DATA_DIR"] = str(new_folder())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(os.environ["DATA_DIR"])
     (folder / "static").mkdir()
     embedded.start(folder, fast=True)
-    config.add_cleanup(lambda: _remove(folder))  # the last of all
+    config.add_cleanup(lambda: remove(folder))  # the last of all
     early = threading.Thread(target=migrate, args=(folder,))
     if config.getoption("numprocesses", None):
         early.start()  # while the test processes collect, or all of them would wait for it together
@@ -64,9 +69,9 @@ def _remove_what_was_killed() -> None:
         run = folder.name.removeprefix(PREFIX).partition("-")[0]
         with contextlib.suppress(OSError, embedded.EmbeddedError):  # another run is at it, too
             if folder.stat().st_uid == os.geteuid() and run.isdecimal() and not psutil.pid_exists(int(run)):
-                _remove(folder)
+                remove(folder)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     embedded.remove(folder)
     shutil.rmtree(folder, ignore_errors=True)

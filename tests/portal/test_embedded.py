@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from portal import embedded, wheel
+from tests import database
 from tests.the_house import until
 
 pytestmark = pytest.mark.long
@@ -21,13 +21,14 @@ AS_ROOT = os.geteuid() == 0
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A data folder whose server was made once; each test finds it stopped."""
-    folder = tmp_path_factory.mktemp("embedded")
+    folder = database.new_folder()
     with embedded.running(folder, fast=True):
         pass
     yield folder
-    embedded.remove(folder)
+    database.remove(folder)
+    assert not embedded.cluster_dir(folder).exists()
 
 
 @pytest.fixture(autouse=True)
@@ -96,18 +97,13 @@ def test_a_power_cut_loses_nothing(folder: Path) -> None:
         assert ask(folder, "SELECT level FROM beans") == "40"
 
 
-def test_an_initdb_cut_short_is_begun_anew(tmp_path: Path) -> None:
-    half = embedded.cluster_dir(tmp_path) / "data.new"
-    with embedded.running(tmp_path, fast=True):
-        pass
-    (embedded.cluster_dir(tmp_path) / "data").rename(half)
+def test_an_initdb_cut_short_is_begun_anew(folder: Path) -> None:
+    half = embedded.cluster_dir(folder) / "data.new"
+    (embedded.cluster_dir(folder) / "data").rename(half)
     (half / "global" / "pg_control").unlink()
-    try:
-        with embedded.running(tmp_path, fast=True):
-            assert ask(tmp_path) == "42"
-    finally:
-        embedded.remove(tmp_path)
-    assert not embedded.cluster_dir(tmp_path).exists()
+    with embedded.running(folder, fast=True):
+        assert ask(folder) == "42"
+    assert not half.exists()
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root keeps the server's files outside the data folder")
@@ -144,20 +140,25 @@ def test_an_ordinary_user_with_a_very_long_path() -> None:
     identity: dict[str, Any] = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     if not _can_run(identity):
         pytest.skip("the checkout or its Python is in a folder that only root may read")
-    with tempfile.TemporaryDirectory(dir="/tmp") as home:
-        os.chown(home, nobody.pw_uid, nobody.pw_gid)
-        data = Path(home) / ("a very long path, " * 4) / "data"
-        program = "from portal import embedded as e; p = e.data_folder(); print(e.socket_dir(p), e.cluster_dir(p))"
-        command = [sys.executable, "-m", "portal.embedded", "run", sys.executable, "-c", program]
-        done = subprocess.run(
-            command, cwd=embedded.BASE_DIR, env=_with(data), capture_output=True, text=True, check=False, **identity
-        )
+    home = database.new_folder()
+    home.chmod(0o711)
+    data = home / ("a very long path, " * 4) / "data"
+    data.mkdir(parents=True)
+    os.chown(data, nobody.pw_uid, nobody.pw_gid)
+    program = "from portal import embedded as e; p = e.data_folder(); print(e.socket_dir(p), e.cluster_dir(p))"
+    command = [sys.executable, "-m", "portal.embedded", "run", sys.executable, "-c", program]
+    how: dict[str, Any] = {"cwd": embedded.BASE_DIR, "env": _with(data), "capture_output": True, "text": True}
+    try:
+        done = subprocess.run(command, check=False, **how, **identity)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"/tmp/dash-{nobody.pw_uid}-")
         assert done.stdout.strip().endswith(str(data / "postgresql"))
         assert (data / "postgresql").stat().st_uid == nobody.pw_uid
         assert not (data / "postgresql" / "data" / "postmaster.pid").exists()
-        subprocess.run([*command[:3], "remove"], cwd=embedded.BASE_DIR, env=_with(data), check=True, **identity)
+        subprocess.run([*command[:3], "remove"], check=True, **how, **identity)
+        assert not (data / "postgresql").exists()
+    finally:
+        database.remove(home)
 
 
 def _can_run(identity: dict[str, Any]) -> bool:

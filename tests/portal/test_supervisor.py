@@ -1,5 +1,6 @@
 """What is in the way of `make run` is said in one sentence; what it leaves out of its own."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -20,14 +21,22 @@ pytestmark = pytest.mark.long
         ({"PORTAL_PORT": "http"}, "PORTAL_PORT is 'http', which is not a port number (1 to 65535)."),
         ({"MACHINE_PORT": "65536"}, "MACHINE_PORT is '65536', which is not a port number (1 to 65535)."),
         ({"SANDBOX_PORT": "8000", "PORTAL_PORT": "8000"}, "PORTAL_PORT, SANDBOX_PORT and MACHINE_PORT must differ."),
-        (
-            {"DATA_DIR": "/dev/null/data"},
-            "The data folder /dev/null/data cannot be used: Not a directory. Name another with DATA_DIR=….",
-        ),
     ],
 )
-def test_what_is_in_the_way_is_said(house: MakeRun, environment: dict[str, str], sentence: str) -> None:
-    assert house.try_to_run(**environment) == sentence
+def test_ports_that_cannot_be_are_named(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], sentence: str
+) -> None:
+    monkeypatch.setattr(os, "environ", environment)
+    with pytest.raises(preparations.CannotRun) as refusal:
+        preparations.ports()
+    assert str(refusal.value) == sentence
+
+
+def test_a_data_folder_that_cannot_be_is_named() -> None:
+    with pytest.raises(preparations.CannotRun) as refusal, preparations.the_only_run(Path("/dev/null/data")):
+        pytest.fail("there is a folder in /dev/null")
+    sentence = "The data folder /dev/null/data cannot be used: Not a directory. Name another with DATA_DIR=…."
+    assert str(refusal.value) == sentence
 
 
 def test_a_taken_port_is_named(house: MakeRun) -> None:
