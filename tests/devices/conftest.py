@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 
 from devices import throttles
 from devices.signals import doorbell_pressed, endpoint_changed, inventory_changed
@@ -17,9 +16,6 @@ def alone(monkeypatch: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nobody_has_tried_yet(request: Any) -> None:
-    """Limits on attempts and requests are counted from nothing in every test."""
+def nobody_has_tried_yet() -> None:
+    """Limits on requests are counted from nothing in every test; what is counted in the database goes with it."""
     throttles.forget()
-    if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
-        request.getfixturevalue("db" if "db" in request.fixturenames else "transactional_db")
-        cache.clear()
