@@ -70,10 +70,12 @@ def test_a_linked_customer_passes_and_nothing_is_left_behind(
     assert AlexaGrant.objects.get().state == "active"
 
 
-def test_without_a_link_the_proactive_part_fails_and_says_what_to_do(certify: Any) -> None:
+def test_without_a_link_or_a_reading_the_parts_that_need_one_fail_and_say_what_to_do(certify: Any) -> None:
     results, said = certify()
     assert "The test customer is linked in the Alexa app" in failed(results)
     assert "Enable the skill with the test account" in said
+    assert "ReportState gives every property" in failed(results)
+    assert "Let the device send a reading for each slot" in said
     assert results["A customer links"] == "pass"
 
 
@@ -84,7 +86,6 @@ def test_without_a_link_the_proactive_part_fails_and_says_what_to_do(certify: An
         ("secret", "wrong", "A customer links"),
         ("category", "GRINDER", "Discover tells of the test customer's devices"),
         ("id", "", "Inventory sensors have their replenishment IDs"),
-        ("silent", "", "ReportState gives every property"),
         ("courier", "another", "Discover tells of the test customer's devices"),
     ],
 )
