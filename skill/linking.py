@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -177,11 +177,14 @@ def unlink(user: Any) -> None:
 
 def finish_closing() -> int:
     """Close the links whose deletions are told and whose skill is disabled, or whose time is up. Idempotent; called by every delivery."""
-    untold = Endpoint.objects.filter(grant=OuterRef("pk"), due_at__isnull=False)
-    enabled = Enablement.objects.filter(user=OuterRef("user"), disable_at__isnull=False)
-    ended = Q(closing_until__lt=Now()) | (~Exists(untold) & ~Exists(enabled))
-    ready = AlexaGrant.objects.filter(ended, state=State.CLOSING)
-    return sum(close(grant.pk, grant.generation, grant.reason) for grant in ready)
+    return sum(close(*grant) for grant in select(_ENDED, {}))
+
+
+_ENDED = """
+SELECT id, generation, reason FROM skill_alexagrant AS g WHERE state = 'closing' AND (closing_until < now()
+  OR NOT EXISTS (SELECT FROM skill_endpoint AS e WHERE e.grant_id = g.id AND e.due_at IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM skill_enablement AS n WHERE n.user_id = g.user_id AND n.disable_at IS NOT NULL))
+"""
 
 
 @transaction.atomic

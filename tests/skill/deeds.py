@@ -62,7 +62,8 @@ def known(machine: Any, amazon: Amazon, court: Court) -> AlexaGrant:
         daily_at=due_at,
         silent_since=now,
     )
-    Gateway.objects.create(name="NA", rate=settings.GATEWAY_RATE, allowance=settings.GATEWAY_RATE)
+    door = Gateway(name="NA", rate=settings.GATEWAY_RATE, allowance=settings.GATEWAY_RATE)
+    Gateway.objects.bulk_create([door], ignore_conflicts=True)
     return grant
 
 

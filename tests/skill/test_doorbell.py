@@ -1,6 +1,5 @@
 """The doorbell: after commit, coalesced, and never a burden to whoever rings, whatever is wrong with the broker."""
 
-import os
 import subprocess
 import sys
 import threading

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "WAIT", 0.3)
-    monkeypatch.setattr(power, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(power, "LOOK_EVERY", 0.05)
 
 
 @pytest.fixture

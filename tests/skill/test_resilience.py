@@ -13,21 +13,17 @@ from django.db.models.functions import Now
 from devices import registry
 from skill import claims, database, delivery, jobs, linking, speech, tasks
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
-from tests.skill.deeds import deliver_all, make_due, reading
+from tests.people import owned
+from tests.skill.deeds import deliver_all, known, make_due, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def bobs(linked: Any, bob: Any, crema: Any, amazon: Any) -> Any:
+def bobs(linked: Any, bob: Any, crema: Any, amazon: Any, court: Any) -> Any:
     """Bob's coffee machine, linked too, at rest."""
-    device, _, code = registry.register("CRM20-0002", crema)
-    device = registry.claim(bob, "CRM20-0002", code)
-    linking.accept_grant(bob, "code-bob", "NA")
-    make_due(Endpoint.objects.all())
-    deliver_all()
-    amazon.events.clear()
-    amazon.attempts.clear()
+    device = owned(bob, crema, "CRM20-0002")
+    known(device, amazon, court)
     return device
 
 
