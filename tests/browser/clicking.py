@@ -39,7 +39,7 @@ class Visitor:
     """Somebody with a browser window, who notes whatever the browser complains of."""
 
     def __init__(self, browser: Browser, size: dict[str, int]) -> None:
-        self.page: Page = browser.new_context(viewport=size, locale="en-GB").new_page()
+        self.page: Page = browser.new_context(viewport=size, locale="en-GB", reduced_motion="reduce").new_page()
         self.page.set_default_timeout(40_000)
         self.complaints: list[str] = []
         self.page.on("console", lambda told: self.note(told.text) if told.type == "error" else None)
