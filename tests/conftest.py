@@ -1,10 +1,13 @@
 """What every test may ask for, and what only makes tests quicker: plain static files, cheap password hashes, migrations
 run once, and after a test with transactions only tables that hold something are emptied."""
 
+import contextlib
 import gc
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -33,8 +36,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     gc.disable()  # until all is collected
+    _begin_elsewhere(session.config)
+
+
+def _begin_elsewhere(config: pytest.Config) -> None:
+    """In a fresh clone each test process prepares another part of the files first, and finds the rest prepared by the others."""
+    if worker := getattr(config, "workerinput", None):
+        asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+        found = sorted({file for path in asked for file in (path.rglob("test_*.py") if path.is_dir() else [path])})
+        fresh = [file for file in found if not any((file.parent / "__pycache__").glob(f"{file.stem}.*-pytest-*.pyc"))]
+        for file in fresh[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+            with contextlib.suppress(Exception):  # it will be said when it is collected
+                importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:

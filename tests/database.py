@@ -38,17 +38,16 @@ if not WORKER:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The controlling process starts the server; xdist's workers inherit its address."""
+    """The controlling process has the folder; xdist's workers inherit its address, and the server is made while they collect."""
     if WORKER:
         return
     _remove_what_was_killed()
     folder = Path(os.environ["DATA_DIR"])
     (folder / "static").mkdir()
-    embedded.start(folder, fast=True)
     config.add_cleanup(lambda: remove(folder))  # the last of all
     early = threading.Thread(target=migrate, args=(folder,))
     if config.getoption("numprocesses", None):
-        early.start()  # while the test processes collect, or all of them would wait for it together
+        early.start()  # or all test processes would wait for it together
         config.add_cleanup(early.join)
 
 
@@ -56,6 +55,7 @@ def migrate(folder: Path) -> None:
     """The database that every test process copies: whoever comes first makes it, the others wait."""
     with locks.alone(folder / "migrated.gate"):
         if not (folder / "migrated").exists():
+            embedded.start(folder, fast=True)
             command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"]
             subprocess.run(command, cwd=embedded.BASE_DIR, check=True)
             (folder / "migrated").touch()
