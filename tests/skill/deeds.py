@@ -13,9 +13,10 @@ from oauth2_provider.models import AccessToken
 from oauth2_provider.models import set_token_value as set_token
 
 from devices.inventory import Measurement, record_reading
-from skill import delivery, endpoints, grid
+from skill import delivery, endpoints, grid, outbox
 from skill.models import AlexaGrant, Application, Endpoint, Gateway
 from tests.oracle import Court
+from tests.people import owned
 from tests.skill.amazon_far_side import Amazon
 
 
@@ -33,6 +34,13 @@ def pods(crema: Any) -> None:
         instance="Pod.Coffee",
         replenishment_id="arn:alexa:pods",
     )
+
+
+def more_machines(count: int, model: Any, owner: Any) -> list[Any]:
+    """So many more of the customer's, claimed at once; if she is linked, Alexa is to hear of them."""
+    devices = [owned(owner, model, f"CRM20-1{number:03d}") for number in range(count)]
+    outbox.follow_ownership([device.pk for device in devices])
+    return devices
 
 
 def known(machine: Any, amazon: Amazon, court: Court) -> AlexaGrant:

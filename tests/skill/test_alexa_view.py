@@ -15,7 +15,7 @@ from devices import registry
 from devices.models import DeviceModel
 from skill import alexa_view, linking, outbox
 from skill.models import AlexaGrant, Endpoint
-from tests.skill.deeds import deliver_all, directive, make_due
+from tests.skill.deeds import deliver_all, directive, make_due, more_machines
 
 pytestmark = pytest.mark.django_db
 
@@ -123,9 +123,7 @@ class TestCommand:
             return len(queries)
 
         one = count()
-        for number in range(5):
-            registered = registry.register(f"CRM20-01{number}", crema)
-            registry.claim(alice, registered.device.serial_number, registered.claim_code)
+        more_machines(5, crema, alice)
         assert count() == one
 
 

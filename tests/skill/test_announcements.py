@@ -23,7 +23,7 @@ from skill.alexa import discovery
 from skill.models import Endpoint, Event
 from tests.devices.products import BEANS, CREMA, SHOPS
 from tests.effort import examples
-from tests.skill.deeds import deliver_all, levels, make_due, pods, reading
+from tests.skill.deeds import deliver_all, levels, make_due, more_machines, pods, reading
 from tests.skill.test_races import during_the_first_talk
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,9 +33,7 @@ def test_one_model_published_to_many_is_spread(
     machine: Any, linked: Any, crema: Any, alice: Any, settings: Any
 ) -> None:
     """A quarter of the gateway's rate for announcements; a customer's devices stay together; one device alone goes at once."""
-    for number in range(3):
-        registered = registry.register(f"CRM20-100{number}", crema)
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    more_machines(3, crema, alice)
     far = Now() + timedelta(days=1)
     Endpoint.objects.update(due_at=far, not_before=None)
     settings.GATEWAY_RATE = 100
@@ -228,9 +226,7 @@ def test_a_change_that_nobody_signalled_is_tried_again_before_tomorrow(
 def test_in_an_outage_a_customers_machines_are_not_announced_one_by_one(
     linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
 ) -> None:
-    for number in range(2, 6):
-        registered = registry.register(f"CRM20-000{number}", crema)
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    more_machines(4, crema, alice)
     pace.learn("NA", failed=1)
     amazon.script = lambda event: (503, "SERVICE_UNAVAILABLE_EXCEPTION")
     delivery.deliver(5)

@@ -16,7 +16,7 @@ from devices.inventory import Measurement, record_reading
 from devices.models import Device, Reading
 from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
-from tests.skill.deeds import deliver_all, levels, make_due, pods, reading, report_state
+from tests.skill.deeds import deliver_all, levels, make_due, more_machines, pods, reading, report_state
 from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -195,11 +195,7 @@ def test_two_workers_never_hold_the_same_endpoint(linked: Any, machine: Any) -> 
 
 
 def test_eight_workers_at_once_claim_each_endpoint_once(linked: Any, machine: Any, crema: Any, alice: Any) -> None:
-    from devices import registry
-
-    for number in range(40):
-        device, _, code = registry.register(f"CRM20-1{number:03d}", crema)
-        registry.claim(alice, device.serial_number, code) if number < 9 else None
+    more_machines(9, crema, alice)
     make_due(Endpoint.objects.all())
     taken: list[int] = []
     ready = threading.Barrier(8)

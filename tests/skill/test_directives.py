@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from skill.models import AlexaGrant, Application, Endpoint
-from tests.skill.deeds import accept_grant, directive, error_of, reading, report_state, token_of
+from tests.skill.deeds import accept_grant, directive, error_of, more_machines, reading, report_state, token_of
 
 pytestmark = pytest.mark.django_db
 
@@ -332,8 +332,6 @@ def test_queries_do_not_grow_with_the_devices(ask: Any, token: str, machine: Any
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
-    from devices import registry
-
     def count(body: Any) -> int:
         with CaptureQueriesContext(
             connection,
@@ -342,8 +340,6 @@ def test_queries_do_not_grow_with_the_devices(ask: Any, token: str, machine: Any
         return len(queries)
 
     one = count(directive("Alexa.Discovery", "Discover", token)), count(report_state(token, str(machine.ownership)))
-    for number in range(2, 8):
-        registered = registry.register(f"CRM20-000{number}", crema)
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    more_machines(6, crema, alice)
     eight = count(directive("Alexa.Discovery", "Discover", token)), count(report_state(token, str(machine.ownership)))
     assert one == eight == (5, 2)  # without a link each Discover notes that it came

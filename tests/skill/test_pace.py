@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from skill import claims, delivery, pace
 from skill.models import Endpoint, Gateway
-from tests.skill.deeds import deliver_all, make_due, reading
+from tests.skill.deeds import deliver_all, make_due, more_machines, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -128,11 +128,7 @@ def test_it_halves_once_a_second_and_creeps_back_by_a_hundredth(db: None, settin
 def test_a_probe_is_one_request_even_for_a_customer_of_many_machines(
     linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
 ) -> None:
-    from devices import registry
-
-    for number in range(2, 9):
-        registered = registry.register(f"CRM20-000{number}", crema)
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    more_machines(7, crema, alice)
     deliver_all()
     amazon.attempts.clear()
     for device in alice.devices.all():

@@ -215,17 +215,16 @@ def test_a_confirmation_and_the_end_of_patience_at_once(
         Event.objects.filter(status="waiting").update(expires_at=Now() - timedelta(seconds=1))
         start = threading.Barrier(2)
 
-        def at_once(deed: Callable[[], Any], start: threading.Barrier = start) -> None:
+        def confirm(wanted: str = wanted, start: threading.Barrier = start) -> None:
             start.wait(30)
-            deed()
+            shadow.update(machine, reported={"powerState": wanted})
             connections.close_all()
 
-        confirm = threading.Thread(
-            target=at_once, args=[lambda wanted=wanted: shadow.update(machine, reported={"powerState": wanted})]
-        )
-        confirm.start()
-        at_once(power.give_up)
-        confirm.join()
+        confirming = threading.Thread(target=confirm)
+        confirming.start()
+        start.wait(30)
+        power.give_up()
+        confirming.join()
     deliver_all()
     answers = [
         event["event"]["header"]["correlationToken"]

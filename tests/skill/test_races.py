@@ -16,7 +16,8 @@ from devices import registry
 from devices.models import Device, Inventory
 from skill import claims, delivery, jobs, linking, outbox, renewal
 from skill.models import AlexaGrant, Endpoint
-from tests.skill.deeds import deliver_all, levels, make_due, reading
+from tests.people import owned
+from tests.skill.deeds import deliver_all, known, levels, make_due, reading
 from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -284,19 +285,16 @@ def test_two_refreshes_at_once_ask_amazon_once(linked: Any, amazon: Any) -> None
 
 
 def test_requests_that_never_answer_do_not_hold_the_others(
-    crema: Any, django_user_model: Any, amazon: Any, settings: Any
+    crema: Any, django_user_model: Any, amazon: Any, court: Any, settings: Any
 ) -> None:
     """No barrier, and no place lost: with places for two requests, three that are never answered do not keep eight from being told."""
     settings.DELIVERY_CONNECTIONS = 2
     names = []
     for number in range(11):
         user = django_user_model.objects.create(email=f"customer{number}@example.com")
-        device, _, code = registry.register(f"CRM20-1{number:03d}", crema)
-        names.append(str(registry.claim(user, device.serial_number, code).ownership))
-        linking.accept_grant(user, f"code-{number}", "NA")
-    make_due(Endpoint.objects.all())
-    deliver_all()
-    amazon.events.clear()
+        device = owned(user, crema, f"CRM20-1{number:03d}")
+        names.append(str(device.ownership))
+        known(device, amazon, court)
     never = asyncio.Event()
 
     async def silent_about_three(event: dict[str, Any]) -> None:

@@ -10,11 +10,10 @@ import pytest
 from django.db import DataError, OperationalError, connection
 from django.db.models.functions import Now
 
-from devices import registry
 from skill import claims, database, delivery, jobs, linking, speech, tasks
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
 from tests.people import owned
-from tests.skill.deeds import deliver_all, known, make_due, reading
+from tests.skill.deeds import deliver_all, known, make_due, more_machines, reading
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -241,9 +240,7 @@ def test_login_with_amazon_is_asked_once_for_all_machines_of_a_customer(
     linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
 ) -> None:
     """Slow refusals one after the other for each machine would outlast the lease."""
-    for number in range(2, 7):
-        registered = registry.register(f"CRM20-000{number}", crema)
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    more_machines(5, crema, alice)
     deliver_all()
     AlexaGrant.objects.update(expires_at=Now())
     amazon.token_requests.clear()
@@ -259,9 +256,7 @@ def test_login_with_amazon_is_asked_once_for_all_machines_of_a_customer(
 def test_a_closed_link_silences_all_talks_at_once(
     linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any
 ) -> None:
-    for number in range(2, 12):
-        registered = registry.register(f"CRM20-{number:04d}", crema)
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    more_machines(10, crema, alice)
     deliver_all()
     amazon.attempts.clear()
     AlexaGrant.objects.update(accepted_at=Now() - timedelta(days=1))
