@@ -44,8 +44,8 @@ def browser(alice: Any) -> Client:
     return client
 
 
-def consent(browser: Client, **changes: str) -> Any:
-    """What the customer's browser sends when she clicks Allow; the answer."""
+def question(**changes: str) -> dict[str, str]:
+    """What Alexa asks."""
     query = {
         "response_type": "code",
         "client_id": "alexa",
@@ -53,11 +53,23 @@ def consent(browser: Client, **changes: str) -> Any:
         "scope": "alexa",
         "state": "opaque",
     } | changes
-    query = {key: value for key, value in query.items() if value}
-    page = browser.get("/o/authorize/", query)
-    if page.status_code != 200:
-        return page
+    return {key: value for key, value in query.items() if value}
+
+
+def consent(browser: Client, **changes: str) -> Any:
+    """The customer sees the page, if there is one, and clicks Allow; the answer."""
+    page = browser.get("/o/authorize/", question(**changes))
+    return click(browser, **changes) if page.status_code == 200 else page
+
+
+def click(browser: Client, **changes: str) -> Any:
+    query = question(**changes)
     return browser.post("/o/authorize/?" + urlencode(query), query | {"allow": "Authorize"})
+
+
+def allowed(browser: Client, **changes: str) -> str:
+    """The code that her click gives."""
+    return code_of(click(browser, **changes))
 
 
 def code_of(answer: Any) -> str:
@@ -120,7 +132,7 @@ def test_state_comes_back_unchanged(alexa: Application, browser: Client, state: 
 
 
 def test_tokens_are_hashed_at_rest(alexa: Application, browser: Client) -> None:
-    body = redeem(code_of(consent(browser))).json()
+    body = redeem(allowed(browser)).json()
     renewed = renew(body["refresh_token"]).json()
     with connection.cursor() as cursor:
         for table in (
@@ -136,7 +148,7 @@ def test_tokens_are_hashed_at_rest(alexa: Application, browser: Client) -> None:
 
 
 def test_refresh_tokens_do_not_expire_by_age(alexa: Application, browser: Client) -> None:
-    body = redeem(code_of(consent(browser))).json()
+    body = redeem(allowed(browser)).json()
     long_ago = timezone.now() - timedelta(days=4000)
     RefreshToken.objects.update(created=long_ago)
     AccessToken.objects.update(created=long_ago, expires=long_ago)
@@ -145,7 +157,7 @@ def test_refresh_tokens_do_not_expire_by_age(alexa: Application, browser: Client
 
 
 def test_an_expired_access_token_says_so(alexa: Application, browser: Client) -> None:
-    token = redeem(code_of(consent(browser))).json()["access_token"]
+    token = redeem(allowed(browser)).json()["access_token"]
     AccessToken.objects.update(expires=timezone.now())
     with pytest.raises(ExpiredCredential):
         oauth.customer(token)
@@ -153,7 +165,7 @@ def test_an_expired_access_token_says_so(alexa: Application, browser: Client) ->
 
 @pytest.mark.django_db(transaction=True)
 def test_renewals_at_once_all_work(alexa: Application, browser: Client) -> None:
-    refresh_token = redeem(code_of(consent(browser))).json()["refresh_token"]
+    refresh_token = redeem(allowed(browser)).json()["refresh_token"]
     answers: list[Any] = []
     ready = threading.Barrier(4)
 
@@ -172,14 +184,14 @@ def test_renewals_at_once_all_work(alexa: Application, browser: Client) -> None:
 
 
 def test_a_lost_answer_does_no_harm(alexa: Application, browser: Client) -> None:
-    refresh_token = redeem(code_of(consent(browser))).json()["refresh_token"]
+    refresh_token = redeem(allowed(browser)).json()["refresh_token"]
     renew(refresh_token)
     assert works(renew(refresh_token).json()["access_token"])
 
 
 def test_a_deactivated_customer_is_out_at_once(alexa: Application, browser: Client, alice: Any) -> None:
-    code = code_of(consent(browser))
-    body = redeem(code_of(consent(browser))).json()
+    code = allowed(browser)
+    body = redeem(allowed(browser)).json()
     alice.is_active = False
     alice.save()
     assert not works(body["access_token"])
@@ -189,7 +201,7 @@ def test_a_deactivated_customer_is_out_at_once(alexa: Application, browser: Clie
 
 class TestPkce:
     def test_s256_is_checked(self, alexa: Application, browser: Client) -> None:
-        code = code_of(consent(browser, code_challenge=CHALLENGE, code_challenge_method="S256"))
+        code = allowed(browser, code_challenge=CHALLENGE, code_challenge_method="S256")
         assert redeem(code, code_verifier="w" * 64).json()["error"] == "invalid_grant"
         assert redeem(code).status_code == 400
         assert redeem(code, code_verifier=VERIFIER).status_code == 200
@@ -204,19 +216,19 @@ class TestPkce:
         assert not Grant.objects.exists()
 
     def test_a_verifier_without_a_challenge_is_refused(self, alexa: Application, browser: Client) -> None:
-        assert redeem(code_of(consent(browser)), code_verifier=VERIFIER).json()["error"] == "invalid_grant"
+        assert redeem(allowed(browser), code_verifier=VERIFIER).json()["error"] == "invalid_grant"
 
     def test_a_client_that_must_use_it(self, alexa: Application, browser: Client) -> None:
         alexa.pkce_required = True
         alexa.save()
         assert "error=invalid_request" in consent(browser)["Location"]
-        code = code_of(consent(browser, code_challenge=CHALLENGE, code_challenge_method="S256"))
+        code = allowed(browser, code_challenge=CHALLENGE, code_challenge_method="S256")
         assert redeem(code, code_verifier=VERIFIER).status_code == 200
 
 
 class TestAttacks:
     def test_a_code_used_twice_revokes_what_it_gave(self, alexa: Application, browser: Client) -> None:
-        code = code_of(consent(browser))
+        code = allowed(browser)
         body = redeem(code).json()
         renewed = renew(body["refresh_token"]).json()
         assert redeem(code).json()["error"] == "invalid_grant"
@@ -226,7 +238,7 @@ class TestAttacks:
 
     @pytest.mark.django_db(transaction=True)
     def test_a_code_used_by_two_at_once_serves_at_most_one(self, alexa: Application, browser: Client) -> None:
-        code = code_of(consent(browser))
+        code = allowed(browser)
         answers: list[Any] = []
         ready = threading.Barrier(2)
 
@@ -248,14 +260,14 @@ class TestAttacks:
             authorization_grant_type="authorization-code",
             redirect_uris=REDIRECT,
         )
-        code = code_of(consent(browser))
+        code = allowed(browser)
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
         assert post_token(form, "form", client_id="mallory").json()["error"] == "invalid_grant"
         assert redeem(code).status_code == 200
 
     def test_a_code_for_another_redirect_address(self, alexa: Application, browser: Client) -> None:
         other = oauth.redirect_addresses("M1VENDOR")[0]
-        assert redeem(code_of(consent(browser)), redirect_uri=other).status_code == 400
+        assert redeem(allowed(browser), redirect_uri=other).status_code == 400
 
     @pytest.mark.parametrize(
         "address",
@@ -282,7 +294,7 @@ class TestAttacks:
 
     @pytest.mark.parametrize("how", ["form", "basic"])
     def test_a_wrong_secret(self, alexa: Application, browser: Client, how: str) -> None:
-        code = code_of(consent(browser))
+        code = allowed(browser)
         answer = post_token(
             {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}, how, secret="guess"
         )
@@ -304,7 +316,7 @@ class TestAttacks:
         self, alexa: Application, browser: Client, trick: dict[str, str]
     ) -> None:
         """Somebody's link with the state of his own Alexa, opened by a customer who is linked already."""
-        redeem(code_of(consent(browser)))
+        redeem(allowed(browser))
         query = {
             "response_type": "code",
             "client_id": "alexa",
@@ -322,7 +334,7 @@ class TestAttacks:
 
     def test_a_refresh_token_of_a_link_that_ended(self, alexa: Application, browser: Client, alice: Any) -> None:
         """Replayed for ever: refused for ever, and nothing of it lives."""
-        body = redeem(code_of(consent(browser))).json()
+        body = redeem(allowed(browser)).json()
         renewed = renew(body["refresh_token"]).json()["access_token"]
         oauth.revoke_all(alice)
         for _ in range(2):
@@ -338,14 +350,14 @@ class TestAttacks:
             authorization_grant_type="authorization-code",
             redirect_uris=REDIRECT,
         )
-        token = redeem(code_of(consent(browser))).json()["refresh_token"]
+        token = redeem(allowed(browser)).json()["refresh_token"]
         form = {"grant_type": "refresh_token", "refresh_token": token}
         assert post_token(form, "form", client_id="mallory").json()["error"] == "invalid_grant"
         assert works(renew(token).json()["access_token"])
 
     def test_a_challenge_that_is_taken_away_on_the_way(self, alexa: Application, browser: Client) -> None:
         """PKCE downgrade: without the challenge the verifier of the true client is refused."""
-        assert redeem(code_of(consent(browser)), code_verifier=VERIFIER).status_code == 400
+        assert redeem(allowed(browser), code_verifier=VERIFIER).status_code == 400
 
     def test_consent_cannot_be_framed(self, alexa: Application, browser: Client) -> None:
         page = browser.get(
@@ -399,7 +411,7 @@ class TestAttacks:
 
     @pytest.mark.parametrize("which", ["refresh_token", "access_token", "renewed"])
     def test_revoking_ends_everything(self, alexa: Application, browser: Client, which: str) -> None:
-        body = redeem(code_of(consent(browser))).json()
+        body = redeem(allowed(browser)).json()
         body["renewed"] = renew(body["refresh_token"]).json()["access_token"]
         form = {"token": body[which], "client_id": "alexa", "client_secret": SECRET}
         assert Client().post("/o/revoke_token/", form).status_code == 200
@@ -410,9 +422,9 @@ class TestAttacks:
 
 class TestLinkingAgain:
     def test_the_last_link_replaces_what_we_gave_before(self, alexa: Application, browser: Client) -> None:
-        first = redeem(code_of(consent(browser))).json()
+        first = redeem(allowed(browser)).json()
         renewed = renew(first["refresh_token"]).json()["access_token"]
-        second = redeem(code_of(consent(browser))).json()
+        second = redeem(allowed(browser)).json()
         assert works(first["access_token"]), "until AcceptGrant says that the second link is made"
         oauth.supersede(renew(second["refresh_token"]).json()["access_token"])
         assert works(second["access_token"])
@@ -424,11 +436,11 @@ class TestLinkingAgain:
     def test_a_late_accept_grant_of_the_first_takes_nothing_from_the_second(
         self, alexa: Application, browser: Client, bob: Any
     ) -> None:
-        first = redeem(code_of(consent(browser))).json()
-        second = redeem(code_of(consent(browser))).json()
+        first = redeem(allowed(browser)).json()
+        second = redeem(allowed(browser)).json()
         his = Client()
         his.force_login(bob)
-        bobs = redeem(code_of(consent(his))).json()
+        bobs = redeem(allowed(his)).json()
         oauth.supersede(first["access_token"])
         oauth.supersede("guess")
         assert all(works(body["access_token"]) for body in (first, second, bobs))
@@ -436,9 +448,9 @@ class TestLinkingAgain:
     def test_unlinking_ends_what_was_given_before_it_and_not_what_came_after(
         self, alexa: Application, browser: Client, alice: Any
     ) -> None:
-        first = redeem(code_of(consent(browser))).json()
+        first = redeem(allowed(browser)).json()
         then = timezone.now()
-        second = redeem(code_of(consent(browser))).json()
+        second = redeem(allowed(browser)).json()
         oauth.revoke_all(alice, before=then)
         assert not works(first["access_token"])
         assert works(second["access_token"])
