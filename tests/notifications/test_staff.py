@@ -67,9 +67,12 @@ def test_every_list_and_every_page_opens(desk: Client, order: Order) -> None:
                 assert secret not in text
 
 
-def test_a_message_shows_why_what_and_where_to(desk: Client, order: Order, amazon: Amazon) -> None:
+def test_a_message_shows_why_what_and_where_to(
+    desk: Client, order: Order, amazon: Amazon, django_assert_max_num_queries: Any
+) -> None:
     message = order.notifications.get().message
-    text = desk.get(page(Message, message.pk)).content.decode()
+    with django_assert_max_num_queries(20):
+        text = desk.get(page(Message, message.pk)).content.decode()
     for shown in ("valid, version 2", "CRM20-0001", page(Order, order.pk), "OrderPlacedNotification", "(masked)"):
         assert shown in text
     assert escape(pem(amazon.certificate).decode()) in text
