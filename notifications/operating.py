@@ -7,8 +7,7 @@ import logging
 import random
 from datetime import timedelta
 
-from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 
 from notifications import asp, asp_api, operations
@@ -22,6 +21,14 @@ LEASE = timedelta(minutes=2)  # longer than the calls of one operation together
 SET_UP_LOOK = timedelta(hours=1)  # between two questions whether a planned device is there
 EVENT_WAIT = timedelta(minutes=15)  # then we ask whether the role is there: events can be lost
 LONGEST_PAUSE = 3600.0  # seconds
+_CLAIM = """
+UPDATE notifications_propertyoperation SET leased_until = statement_timestamp() + %s, attempts = attempts + 1
+WHERE id = (
+  SELECT id FROM notifications_propertyoperation
+  WHERE due_at <= statement_timestamp() AND (leased_until IS NULL OR leased_until < statement_timestamp())
+  ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+) RETURNING *
+"""
 
 
 def operate_next() -> bool:
@@ -40,14 +47,8 @@ def operate_next() -> bool:
 
 
 def _claim() -> PropertyOperation | None:
-    """Whoever dies with it leaves it to the next after the lease."""
-    with transaction.atomic():
-        due = PropertyOperation.objects.select_for_update(skip_locked=True).filter(due_at__lte=Now())
-        row = due.filter(Q(leased_until=None) | Q(leased_until__lt=Now())).order_by("due_at", "pk").first()
-        if row:
-            PropertyOperation.objects.filter(pk=row.pk).update(leased_until=Now() + LEASE, attempts=F("attempts") + 1)
-            row.attempts += 1
-        return row
+    """Whoever dies with it leaves it to the next after the lease. One statement."""
+    return next(iter(PropertyOperation.objects.raw(_CLAIM, [LEASE])), None)
 
 
 def _associate(row: PropertyOperation) -> None:
