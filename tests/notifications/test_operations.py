@@ -267,6 +267,10 @@ def test_two_workers_do_not_ask_twice(hotel: Hotel) -> None:
     operations.ask_for_role("assign", ROLE, BOB)
     assert operating._claim() is not None
     assert operating._claim() is None
+    PropertyOperation.objects.update(leased_until=timezone.now())
+    claimed = operating._claim()
+    assert claimed is not None, "the first has died: its lease is over"
+    assert claimed.attempts == the_row().attempts == 2
 
 
 def asp_command(*arguments: str) -> str:
