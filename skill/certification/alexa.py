@@ -50,12 +50,12 @@ class Timed:
 
 
 class Alexa:
-    """One run: a browser with the customer's cookies, and the courier's kept connection."""
+    """One run: a browser with the customer's cookies, and the kept connection of Amazon's servers."""
 
     def __init__(self, who: Who) -> None:
         self.who = who
         self.browser = requests.Session()
-        self.courier = requests.Session()
+        self.servers = requests.Session()
         self.tokens: Json = {}
         self.durations: list[float] = []
 
@@ -116,7 +116,7 @@ class Alexa:
         pair = (self.who.client_id, self.who.client_secret if secret is None else secret)
         body = form if basic else form | {"client_id": pair[0], "client_secret": pair[1]}
         started = time.monotonic()
-        answer = requests.post(f"{self.who.url}/o/token/", body, auth=pair if basic else None, timeout=SECONDS)
+        answer = self.servers.post(f"{self.who.url}/o/token/", body, auth=pair if basic else None, timeout=SECONDS)
         return Timed(answer, time.monotonic() - started)
 
     def revoke(self) -> None:
@@ -124,13 +124,13 @@ class Alexa:
         if token := self.tokens.get("refresh_token"):
             body = {"token": token, "token_type_hint": "refresh_token"}
             pair = (self.who.client_id, self.who.client_secret)
-            requests.post(f"{self.who.url}/o/revoke_token/", body, auth=pair, timeout=SECONDS)
+            self.servers.post(f"{self.who.url}/o/revoke_token/", body, auth=pair, timeout=SECONDS)
 
     def post(self, body: object, **headers: str) -> Timed:
         """To the courier's door, raw."""
         known = {"X-Courier-Secret": self.who.courier_secret, "X-Skill-Region": self.who.region}
         started = time.monotonic()
-        answer = self.courier.post(
+        answer = self.servers.post(
             f"{self.who.url}/skill/directive", json=body, headers=known | headers, timeout=SECONDS
         )
         return Timed(answer, time.monotonic() - started)
