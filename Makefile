@@ -34,7 +34,7 @@ run: $(VENV)/installed ## The whole portal with the sandbox that plays Amazon, o
 	@exec $(BIN)/python -m portal.supervisor run --under-make
 
 test: $(VENV)/tested ## All tests but those of make faults, on an embedded PostgreSQL of their own
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults $(ARGS)
 
 check: $(VENV)/tested ## Style, types, the law of the rooms, migrations, deployment
 	$(BIN)/ruff check .
