@@ -1,12 +1,15 @@
 """What the tests of the skill do."""
 
+import contextlib
 import hashlib
 import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 from oauth2_provider.models import AccessToken
@@ -139,3 +142,19 @@ def accept_grant(token: str, code: Any = "code-1", **grant: Any) -> dict[str, An
 def levels(report: dict[str, Any]) -> list[float]:
     changed = report["event"]["payload"]["change"]["properties"]
     return [item["value"]["value"] for item in changed if item["name"] == "level"]
+
+
+@contextlib.contextmanager
+def gone_after(statements: int, trouble: type[Exception] = OperationalError) -> Iterator[Callable[[], bool]]:
+    """The database goes away after so many statements of this thread; gives whether one was asked in vain."""
+    left = statements
+
+    def broken(execute: Any, *asked: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise trouble("the database is gone")
+        return execute(*asked)
+
+    with connection.execute_wrapper(broken):
+        yield lambda: left < 0

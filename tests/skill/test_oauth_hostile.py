@@ -5,11 +5,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.db import OperationalError, connection
 from django.test import Client
 from oauth2_provider.models import Grant
 
 from skill.models import Application, LinkingAttempt
+from tests.skill.deeds import gone_after
 from tests.skill.oauth_customer import REDIRECT, SECRET, make_alexa
 
 ASKED = {"response_type": "code", "client_id": "alexa", "redirect_uri": REDIRECT, "scope": "alexa", "state": "s"}
@@ -160,9 +160,6 @@ class TestClients:
         assert self.send(door, who | {name: "a\0b"}) == (400, "invalid_request")
 
     def test_a_database_that_is_away(self, alexa: Application, door: str) -> None:
-        def gone(*args: Any) -> Any:
-            raise OperationalError("the database is gone")
-
-        with connection.execute_wrapper(gone):
+        with gone_after(0):
             said = self.send(door, {"client_id": "alexa", "client_secret": SECRET})
         assert said == (503, "temporarily_unavailable")

@@ -12,12 +12,12 @@ from typing import Any
 import celery
 import kombu.exceptions
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
 from skill import lwa, power, views, wire
 from skill.models import AlexaGrant
-from tests.skill.deeds import accept_grant, directive, error_of, report_state
+from tests.skill.deeds import accept_grant, directive, error_of, gone_after, report_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,17 +78,9 @@ def expect_our_own_trouble(name: str, answer: Any) -> None:
 def test_a_database_that_goes_away_in_the_middle(ask: Any, token: str, machine: Any, amazon: Any, name: str) -> None:
     """After any statement."""
     for after in range(40):
-        left = [after]
-
-        def broken(execute: Any, sql: str, params: Any, many: bool, context: Any, left: list[int] = left) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
-                raise OperationalError("the database is gone")
-            return execute(sql, params, many, context)
-
-        with connection.execute_wrapper(broken):
+        with gone_after(after) as was_gone:
             answer = ask(body_of(name, token, machine))
-        gone = left[0] < 0
+            gone = was_gone()
         if answer["event"]["header"]["name"] == "ErrorResponse" and (gone or "Turn" not in name):
             expect_our_own_trouble(name, answer)
         if name == "AcceptGrant":

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from devices import deadline
 from skill import oauth, oauth_views
 from skill.models import Application
 from tests.effort import examples
+from tests.skill.deeds import gone_after
 from tests.skill.oauth_customer import REDIRECT, SECRET, allow, make_alexa
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,15 +53,7 @@ def test_a_database_that_goes_away_after_any_statement(code: str, alice: Any, wh
     refresh_token = redeem(code).json()["refresh_token"] if what == "refresh token" else ""
     answers = []
     for after in range(40):
-        left = [after]
-
-        def broken(execute: Any, sql: str, params: Any, many: bool, context: Any, left: list[int] = left) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
-                raise trouble("the database is gone")
-            return execute(sql, params, many, context)
-
-        with connection.execute_wrapper(broken):
+        with gone_after(after, trouble):
             answer = renew(refresh_token) if refresh_token else redeem(code)
         answers.append(answer.status_code)
         if answer.status_code == 200:
