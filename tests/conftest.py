@@ -33,7 +33,8 @@ KEPT = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Files by name, so that the rooms mix: while one waits for a broker or for another thread, others have work to do."""
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.path.name))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
