@@ -36,14 +36,16 @@ Reading.objects.bulk_create(
 
 
 class Visitor:
-    """Somebody with a browser window, who notes whatever the browser complains of."""
+    """Somebody with a browser window, who notes whatever the browser complains of, and whom else it asks than this house."""
 
-    def __init__(self, browser: Browser, size: dict[str, int]) -> None:
+    def __init__(self, house: House, browser: Browser, size: dict[str, int]) -> None:
         self.page: Page = browser.new_context(viewport=size, locale="en-GB", reduced_motion="reduce").new_page()
         self.page.set_default_timeout(40_000)
         self.complaints: list[str] = []
         self.page.on("console", lambda told: self.note(told.text) if told.type == "error" else None)
         self.page.on("pageerror", lambda error: self.note(str(error)))
+        ours = (house.portal, house.sandbox, "data:", "blob:")
+        self.page.on("request", lambda asked: None if asked.url.startswith(ours) else self.note(f"asks {asked.url}"))
 
     def note(self, words: str) -> None:
         self.complaints.append(f"{words} ({self.page.url})")
@@ -65,11 +67,12 @@ class Visitor:
 
 
 def click_through(house: House, browser: Browser) -> None:
-    alice, sam = Visitor(browser, PHONE), Visitor(browser, DESK)
+    alice, sam = Visitor(house, browser, PHONE), Visitor(house, browser, DESK)
     she_links_her_account(house, alice)
     she_brews_until_it_is_low(house, alice)
     she_sees_the_order(house, alice)
     support_sees_what_happened(house, sam)
+    an_engineer_reads_the_api(house, sam)
     pictures_for_the_readme(house, alice, sam)
     she_unlinks(house, alice)
     assert alice.complaints + sam.complaints == []
@@ -147,6 +150,12 @@ def support_sees_what_happened(house: House, sam: Visitor) -> None:
     sam.sees(re.compile(rf"{SERIAL}.*reported", re.DOTALL), "d-endpoints")
     sam.page.locator("#result_list tbody a").first.click()
     sam.sees("Situation", "e-endpoint")
+
+
+def an_engineer_reads_the_api(house: House, sam: Visitor) -> None:
+    sam.page.goto(f"{house.portal}/api/docs/")
+    sam.page.click("text=Report one reading, or up to 1,000 at once")
+    sam.sees("A buffer after an offline spell", "f-api")
 
 
 def pictures_for_the_readme(house: House, alice: Visitor, sam: Visitor) -> None:
