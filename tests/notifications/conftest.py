@@ -4,6 +4,7 @@ import copy
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import boto3
 import pytest
 from django.conf import settings as django_settings
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 
-from notifications import certificates, doorbell, inbox
+from notifications import asp_api, certificates, doorbell, inbox
 from tests.notifications.at_aws import setup
+from tests.notifications.hotel import Hotel, point_at, sandbox
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, FarSide, as_body, as_headers, far_side, pem
 
 Post = Callable[..., HttpResponse]
@@ -27,15 +30,6 @@ def shared_dir() -> Path:
     return Path(os.environ.get("SHARED_DIR") or getattr(django_settings, "SHARED_DIR", "") or beside)
 
 
-def genuine_cases() -> list[Any]:
-    """Every case of the manifest as a parameter, or one that is skipped and says why."""
-    manifest = shared_dir() / "samples" / "sns" / "genuine" / "manifest.json"
-    if not manifest.exists():
-        reason = f"Amazon's genuine messages are not here: {manifest} (SHARED_DIR says where to look)"
-        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-    return [pytest.param(case, id=case["id"]) for case in json.loads(manifest.read_text())["cases"]]
-
-
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """The folder of Amazon's genuine messages and certificates."""
@@ -43,6 +37,23 @@ def samples() -> Path:
     if not folder.exists():
         pytest.skip(f"Amazon's genuine messages are not here: {folder} (SHARED_DIR says where to look)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases(samples: Path) -> list[dict[str, Any]]:
+    """Every genuine message, and changed ones, with what is to come of it."""
+    found: list[dict[str, Any]] = json.loads((samples / "genuine" / "manifest.json").read_text())["cases"]
+    return found
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What the block writes goes with it, and what was learnt of topics and certificates is forgotten, as between two tests."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+    inbox.forget()
+    certificates.forget()
 
 
 @pytest.fixture(scope="session")
@@ -171,16 +182,19 @@ def ready(aws: Any) -> Any:
     return Topic.objects.create(**AS_LEFT["row"])
 
 
-@pytest.fixture
-def hotel(settings: Any, tmp_path: Path) -> Iterator[Any]:
-    """Smart Properties, played by the sandbox, with one Echo that is not set up yet."""
-    from notifications import asp_api
-    from tests.notifications.hotel import point_at, sandbox
-
-    with sandbox(tmp_path) as made:
-        point_at(settings, made)
-        made.begin_anew()
+@pytest.fixture(scope="session")
+def smart_properties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hotel]:
+    """Smart Properties, played by one sandbox for all tests of this process."""
+    with sandbox(tmp_path_factory.mktemp("hotel")) as made:
         yield made
+
+
+@pytest.fixture
+def hotel(settings: Any, smart_properties: Hotel) -> Iterator[Hotel]:
+    """Smart Properties with one Echo that is not set up yet, and nothing else."""
+    point_at(settings, smart_properties)
+    smart_properties.begin_anew()
+    yield smart_properties
     asp_api.forget_token()
 
 

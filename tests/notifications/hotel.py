@@ -30,6 +30,7 @@ class Hotel:
 
     def begin_anew(self, *, units: tuple[str, ...] = (ROOM,)) -> None:
         self.amazon.state.data.pop("hotel", None)
+        self.amazon.state.wire.clear()
         self.memory["units"] = list(units)
         self.memory["endpoints"] = {ECHO: {"id": ECHO, "serial": SERIAL, "unit": "", "associations": 0}}
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from notifications import forensics
 from notifications.models import Message, Notification, Topic
-from tests.notifications.conftest import genuine_cases
+from tests.notifications.conftest import undone
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, FarSide, as_body, certificate_for, dash, pem
 
 pytestmark = pytest.mark.django_db
@@ -84,9 +84,9 @@ def test_a_certificate_that_cannot_be_had_decides_nothing(
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"\xff", b'{"Type": "Notification"}', b"[" * 5000])
-def test_what_is_no_message_is_said_to_be_none(body: bytes) -> None:
-    assert verdicts(body)["form"] == "failed"
+def test_what_is_no_message_is_said_to_be_none() -> None:
+    for body in (b"", b"nonsense", b"[]", b"\xff", b'{"Type": "Notification"}', b"[" * 5000):
+        assert verdicts(body)["form"] == "failed", body[:30]
 
 
 def test_an_old_message_is_judged_by_its_own_time_and_what_the_door_would_say(topic: Topic, amazon: Amazon) -> None:
@@ -114,18 +114,19 @@ def test_what_cannot_be_parsed_says_why(topic: Topic, amazon: Amazon) -> None:
     assert forensics.explain(as_body(amazon.message("hello"))).trouble == "The text inside is not JSON."
 
 
-@pytest.mark.parametrize("case", genuine_cases())
 def test_amazon_s_own_messages_are_explained(
-    case: dict[str, Any], samples: Path, certificate_server: FarSide, set_clock: Any
+    cases: Any, samples: Path, certificate_server: FarSide, set_clock: Any
 ) -> None:
-    set_clock(datetime.fromisoformat(case["now"]))
-    certificate_server.body = (samples / case["certificate_served"]).read_bytes()
-    Topic.objects.create(arn=case["allowed_topic"])
-    found = verdicts((samples / case["file"]).read_bytes())
-    if case["expect"]["http"] == "2xx":
-        assert found == {}
-    elif case["expect"]["signature"] != "valid":
-        assert found
+    for case in cases:
+        set_clock(datetime.fromisoformat(case["now"]))
+        certificate_server.body = (samples / case["certificate_served"]).read_bytes()
+        with undone():
+            Topic.objects.create(arn=case["allowed_topic"])
+            found = verdicts((samples / case["file"]).read_bytes())
+        if case["expect"]["http"] == "2xx":
+            assert found == {}, case["id"]
+        elif case["expect"]["signature"] != "valid":
+            assert found, case["id"]
 
 
 def explained(file: Path) -> str:
