@@ -69,6 +69,7 @@ def quicker(django_test_environment: None) -> Iterator[None]:
     from django.test.utils import _TestState
 
     from skill.journal import journal
+    from tests import people
 
     plain: dict[str, Any] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     hashers = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
@@ -78,7 +79,8 @@ def quicker(django_test_environment: None) -> Iterator[None]:
     connected = mock.patch("django.test.TransactionTestCase._should_reload_connections", return_value=False)
     # Django keeps a copy of the context of every template that a page includes; these tests read pages as a browser gets them.
     unwatched = mock.patch.object(Template, "_render", _TestState.saved_data.template_render)
-    with faster, aws, emptied, connected, unwatched:
+    signed_in = mock.patch("django.test.Client.force_login", people.signed_in)
+    with faster, aws, emptied, connected, unwatched, signed_in:
         _read_for_hypothesis()
         yield
     journal.forget()  # at the end of the process nobody listens to the log any more

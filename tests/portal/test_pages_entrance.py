@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.test import Client
 
 from skill.models import Application
 from tests.portal.household import PASSWORD, claimed
@@ -190,6 +192,19 @@ def test_a_foreign_address_is_never_gone_to(client: Any, alice: Any) -> None:
         "/accounts/login/", {"login": alice.email, "password": PASSWORD, "next": "https://evil.example/"}
     )
     assert answer.url == "/"
+
+
+def test_signed_in_at_once_is_signed_in(alice: Any) -> None:
+    def left(sign_in: Any) -> Any:
+        browser, alice.last_login = Client(), None
+        sign_in(browser, alice)
+        cookie = browser.cookies["sessionid"]
+        assert alice.last_login == type(alice).objects.get().last_login is not None
+        session = Session.objects.get(session_key=cookie.value)
+        return session.get_decoded(), len(cookie.value), cookie["path"], browser.get("/account/").status_code
+
+    assert left(Client.force_login) == left(lambda browser, user: browser._login(user, browser._get_backend()))
+    assert Session.objects.count() == 2
 
 
 def test_consent_names_what_alexa_will_see_and_who_is_signed_in(
