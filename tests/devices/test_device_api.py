@@ -42,14 +42,15 @@ def firmware(machine: Any) -> Firmware:
     return Firmware(machine.serial_number, machine.key)
 
 
-def problem(answer: Any, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.content
-    assert answer["Content-Type"] == "application/problem+json"
+def problem(answer: Any, status: int, asked: Any = "") -> dict[str, Any]:
+    """What is wrong with what was asked; of many, `asked` says which one was answered otherwise."""
+    assert answer.status_code == status, (asked, answer.content)
+    assert answer["Content-Type"] == "application/problem+json", asked
     body = answer.json()
-    assert body["type"] == "about:blank"
-    assert body["title"]
-    assert body["detail"]
-    assert body["status"] == status
+    assert body["type"] == "about:blank", asked
+    assert body["title"], asked
+    assert body["detail"], asked
+    assert body["status"] == status, asked
     return body
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -237,29 +236,31 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_number(tmp_path: Path) 
     in_the_kitchen(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        answer(503),
-        answer(500, "<h1>oops</h1>", "text/html"),
-        answer(429),
-        answer(401, '{"detail": "The serial number or the device key is not right."}'),
-        answer(400, '{"detail": "not JSON"}'),
-        answer(200, "[]"),
-        answer(200, '{"results": []}'),
-        answer(200, '{"status": "lovely weather"}'),
-        answer(302),
-        answer(413),
-    ],
-    ids=["503", "500 html", "429", "401", "400 of all", "list", "nothing", "no answer", "302", "413"],
-)
-def test_whatever_goes_wrong_the_reading_is_kept_and_sent_again(tmp_path: Path, trouble: Callable[..., Any]) -> None:
+TROUBLES = {
+    "503": answer(503),
+    "500 html": answer(500, "<h1>oops</h1>", "text/html"),
+    "429": answer(429),
+    "401": answer(401, '{"detail": "The serial number or the device key is not right."}'),
+    "400 of all": answer(400, '{"detail": "not JSON"}'),
+    "list": answer(200, "[]"),
+    "nothing": answer(200, '{"results": []}'),
+    "no answer": answer(200, '{"status": "lovely weather"}'),
+    "302": answer(302),
+    "413": answer(413),
+}
+
+
+def test_whatever_goes_wrong_the_reading_is_kept_and_sent_again(tmp_path: Path) -> None:
     async def story(kitchen: Kitchen) -> None:
-        kitchen.portal.weather = [trouble, trouble]
         await kitchen.plug_in()
-        state = await kitchen.settled()
-        assert state["last_answer"] == "recorded"
-        assert len(kitchen.portal.requests) == 3
+        await kitchen.settled()
+        for name, trouble in TROUBLES.items():
+            kitchen.portal.requests.clear()
+            kitchen.portal.weather = [trouble, trouble]
+            await kitchen.press("brew", cups=1)
+            state = await kitchen.settled()
+            assert state["last_answer"] == "recorded", name
+            assert len(kitchen.portal.requests) == 3, name
 
     in_the_kitchen(tmp_path, story)
 
@@ -331,15 +332,17 @@ def test_after_a_power_cut_it_goes_on_where_it_stood(tmp_path: Path) -> None:
     in_the_kitchen(tmp_path, story)
 
 
-@pytest.mark.parametrize("damage", ["{half", '{"colour": "red"}', "", None])
-def test_after_the_loss_of_its_memory_it_begins_a_new_epoch(tmp_path: Path, damage: str | None) -> None:
+def test_after_the_loss_of_its_memory_it_begins_a_new_epoch(tmp_path: Path) -> None:
     async def story(kitchen: Kitchen) -> None:
-        kitchen.portal.known_epoch = 4
-        if damage is not None:
-            (tmp_path / "CRM20-0001.json").write_text(damage)
-        await kitchen.plug_in()
-        await kitchen.settled()
-        assert kitchen.portal.kept == {(5, 0): 100.0}
+        for epoch, damage in enumerate((None, "{half", '{"colour": "red"}', "")):
+            kitchen.portal.known_epoch = epoch
+            kitchen.portal.kept.clear()
+            if damage is not None:
+                (tmp_path / "CRM20-0001.json").write_text(damage)
+            await kitchen.plug_in()
+            await kitchen.settled()
+            assert kitchen.portal.kept == {(epoch + 1, 0): 100.0}, damage
+            await kitchen.unplug()
 
     in_the_kitchen(tmp_path, story)
 
@@ -390,31 +393,31 @@ def test_what_is_missing_is_said_in_one_sentence() -> None:
     assert "DEVICE_KEY is not set" in str(refused.value)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_as_a_process_it_ends_when_asked_and_keeps_what_it_has(tmp_path: Path, sign: signal.Signals) -> None:
-    port = free_port()
+TWICE = """
+import runpy, sys
+for _ in range(2):
+    runpy.run_module("portal.machine", run_name="__main__")
+print([name for name in sys.modules if name.split(".")[0] in ("django", "devices")])
+"""
+
+
+def test_as_a_process_it_ends_when_asked_keeps_what_it_has_and_knows_nothing_of_the_portals_inside(
+    tmp_path: Path,
+) -> None:
     environment = {"PORTAL_URL": f"http://127.0.0.1:{free_port()}", "DEVICE_SERIAL": "CRM20-0001", "DEVICE_KEY": KEY}
-    environment |= {"MACHINE_DATA": str(tmp_path / "deep" / "folder"), "MACHINE_PORT": str(port)}
-    command = [sys.executable, "-m", "portal.machine"]
-    process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    environment |= {"MACHINE_DATA": str(tmp_path / "deep" / "folder"), "MACHINE_PORT": str(free_port())}
+    command, pipe = [sys.executable, "-c", TWICE], subprocess.PIPE
+    process = subprocess.Popen(command, env=os.environ | environment, stdout=pipe, stderr=pipe, text=True)
     memory = tmp_path / "deep" / "folder" / "CRM20-0001.json"
-    for _ in range(4000):
-        if memory.exists():
-            break
-        time.sleep(0.02)
-    time.sleep(0.2)
-    process.send_signal(sign)
-    _, said = process.communicate(timeout=60)
+    for kept, sign in enumerate((signal.SIGTERM, signal.SIGINT), 1):
+        asyncio.run(until(lambda kept=kept: memory.exists() and len(Memory.load(memory).unsent) == kept))
+        process.send_signal(sign)
+    inside, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert "Traceback" not in said
     assert KEY not in said
-    assert len(Memory.load(memory).unsent) == 1
-
-
-def test_it_knows_nothing_of_the_portals_inside() -> None:
-    code = "import sys, portal.machine; print([m for m in sys.modules if m.split('.')[0] in ('django', 'devices')])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert len(Memory.load(memory).unsent) == 2
+    assert inside.strip() == "[]"
 
 
 async def until(true: Callable[[], Any]) -> None:
