@@ -166,9 +166,9 @@ def test_who_goes_on_trying_does_not_fill_the_disk(bob: Any) -> None:
     assert {each.reference for each in told} == {row.reference}
 
 
-@pytest.mark.parametrize("address", ["", "unknown", "fe80::1%eth0", "203.0.113.7\x00"])
-def test_a_strange_address_is_no_error(bob: Any, address: str) -> None:
-    assert refusal(bob, "CRM20-9999", "WXYZ2345", address).reference
+def test_a_strange_address_is_no_error(bob: Any) -> None:
+    for address in ("", "unknown", "fe80::1%eth0", "203.0.113.7\x00"):
+        assert refusal(bob, "CRM20-9999", "WXYZ2345", address).reference, address
 
 
 def test_refused_claims_are_forgotten_after_thirty_days(bob: Any) -> None:

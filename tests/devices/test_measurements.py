@@ -33,84 +33,84 @@ def refusal(**said: Any) -> MeasurementRefused:
     return caught.value
 
 
-@pytest.mark.parametrize(
-    ("slot", "value", "kept"),
-    [
-        ("beans", Decimal(0), "0"),
-        ("beans", 100, "100"),
-        ("beans", 42.1, "42.1"),
-        ("beans", "42.5", "42.5"),
-        ("beans", Decimal("-0"), "0"),
-        ("beans", Decimal("1e1"), "10"),
-        ("beans", Decimal("41.0005"), "41"),  # half to even
-        ("beans", Decimal("41.0015"), "41.002"),
-        ("beans", Decimal("1e-400"), "0"),
-        ("cups", Decimal("3.0"), "3"),
-        ("cups", 999999999, "999999999"),
-        ("salt", Decimal("24.9996"), "25"),
-        ("salt", Decimal("999999999.999"), "999999999.999"),
-        ("pods", 1, "1"),
-        ("cleaner", Decimal("0.001"), "0.001"),
-        ("filter", Decimal("1.5"), "1.5"),
-    ],
-)
-def test_a_value_that_fits_is_kept_to_three_decimals(slot: str, value: Any, kept: str) -> None:
-    accepted = judge(slot=slot, value=value)
-    assert accepted.value == Decimal(kept)
-    assert accepted.value.as_tuple().exponent == -3
-    assert not accepted.value.is_signed()
+FITTING: list[tuple[str, Any, str]] = [
+    ("beans", Decimal(0), "0"),
+    ("beans", 100, "100"),
+    ("beans", 42.1, "42.1"),
+    ("beans", "42.5", "42.5"),
+    ("beans", Decimal("-0"), "0"),
+    ("beans", Decimal("1e1"), "10"),
+    ("beans", Decimal("41.0005"), "41"),  # half to even
+    ("beans", Decimal("41.0015"), "41.002"),
+    ("beans", Decimal("1e-400"), "0"),
+    ("cups", Decimal("3.0"), "3"),
+    ("cups", 999999999, "999999999"),
+    ("salt", Decimal("24.9996"), "25"),
+    ("salt", Decimal("999999999.999"), "999999999.999"),
+    ("pods", 1, "1"),
+    ("cleaner", Decimal("0.001"), "0.001"),
+    ("filter", Decimal("1.5"), "1.5"),
+]
 
 
-@pytest.mark.parametrize(
-    ("slot", "value", "because"),
-    [
-        ("beans", 101, "percentage"),
-        ("beans", Decimal("100.0004"), "percentage"),
-        ("beans", -1, "below 0"),
-        ("beans", Decimal("-0.0001"), "below 0"),
-        ("beans", float("nan"), "finite"),
-        ("beans", Decimal("NaN"), "finite"),
-        ("beans", Decimal("sNaN"), "finite"),
-        ("beans", float("inf"), "finite"),
-        ("beans", float("-inf"), "finite"),
-        ("beans", True, "not a number"),
-        ("beans", None, "not a number"),
-        ("beans", "half", "not a number"),
-        ("beans", "NaN", "not a number"),
-        ("beans", "1_0", "not a number"),
-        ("beans", " 10", "not a number"),
-        ("beans", "٤٢", "not a number"),
-        ("beans", "", "not a number"),
-        ("beans", [50], "not a number"),
-        ("beans", {"@type": "Percentage"}, "not a number"),
-        ("cups", Decimal("1.5"), "whole number"),
-        ("salt", Decimal("1000000000"), "largest"),
-        ("salt", Decimal("999999999.9999"), "largest"),
-        ("salt", Decimal("1e999999"), "largest"),
-        ("salt", 10**4000, "largest"),
-        ("salt", Decimal("1e1000000"), "largest"),
-        ("cups", Decimal("-1e1000000"), "below 0"),
-        ("pods", 0, "at least"),
-        ("cleaner", Decimal("0.0004"), "at least"),
-        ("filter", 0, "at least"),
-        ("filter", 101, "percentage"),
-    ],
-)
-def test_a_value_that_cannot_be_true_is_refused_with_the_reason(slot: str, value: Any, because: str) -> None:
-    refused = refusal(slot=slot, value=value)
-    assert refused.field == "value"
-    assert because in refused.reason
-    assert "value" in refused.reason
-    assert len(refused.reason) < 200
+def test_a_value_that_fits_is_kept_to_three_decimals() -> None:
+    for slot, value, kept in FITTING:
+        accepted = judge(slot=slot, value=value)
+        assert accepted.value == Decimal(kept), value
+        assert accepted.value.as_tuple().exponent == -3, value
+        assert not accepted.value.is_signed(), value
 
 
-@pytest.mark.parametrize("number", [-1, 2**63, 10**3999, True, 1.0, Decimal(1), "1", None])
+UNTRUE: list[tuple[str, Any, str]] = [
+    ("beans", 101, "percentage"),
+    ("beans", Decimal("100.0004"), "percentage"),
+    ("beans", -1, "below 0"),
+    ("beans", Decimal("-0.0001"), "below 0"),
+    ("beans", float("nan"), "finite"),
+    ("beans", Decimal("NaN"), "finite"),
+    ("beans", Decimal("sNaN"), "finite"),
+    ("beans", float("inf"), "finite"),
+    ("beans", float("-inf"), "finite"),
+    ("beans", True, "not a number"),
+    ("beans", None, "not a number"),
+    ("beans", "half", "not a number"),
+    ("beans", "NaN", "not a number"),
+    ("beans", "1_0", "not a number"),
+    ("beans", " 10", "not a number"),
+    ("beans", "٤٢", "not a number"),
+    ("beans", "", "not a number"),
+    ("beans", [50], "not a number"),
+    ("beans", {"@type": "Percentage"}, "not a number"),
+    ("cups", Decimal("1.5"), "whole number"),
+    ("salt", Decimal("1000000000"), "largest"),
+    ("salt", Decimal("999999999.9999"), "largest"),
+    ("salt", Decimal("1e999999"), "largest"),
+    ("salt", 10**4000, "largest"),
+    ("salt", Decimal("1e1000000"), "largest"),
+    ("cups", Decimal("-1e1000000"), "below 0"),
+    ("pods", 0, "at least"),
+    ("cleaner", Decimal("0.0004"), "at least"),
+    ("filter", 0, "at least"),
+    ("filter", 101, "percentage"),
+]
+
+
+def test_a_value_that_cannot_be_true_is_refused_with_the_reason() -> None:
+    for slot, value, because in UNTRUE:
+        refused = refusal(slot=slot, value=value)
+        assert refused.field == "value", (slot, refused)
+        assert because in refused.reason, (slot, refused)
+        assert "value" in refused.reason, (slot, refused)
+        assert len(refused.reason) < 200, (slot, refused)
+
+
 @pytest.mark.parametrize("field", ["sequence", "epoch"])
-def test_sequence_and_epoch_are_whole_numbers_that_fit_the_database(field: str, number: Any) -> None:
-    refused = refusal(**{field: number})
-    assert refused.field == field
-    assert field in refused.reason
-    assert len(refused.reason) < 200
+def test_sequence_and_epoch_are_whole_numbers_that_fit_the_database(field: str) -> None:
+    for number in (-1, 2**63, 10**3999, True, 1.0, Decimal(1), "1", None):
+        refused = refusal(**{field: number})
+        assert refused.field == field, refused
+        assert field in refused.reason, refused
+        assert len(refused.reason) < 200, refused
 
 
 def test_the_largest_numbers_are_taken() -> None:
@@ -118,13 +118,13 @@ def test_the_largest_numbers_are_taken() -> None:
     assert refusal(epoch=2**31).field == "epoch"
 
 
-@pytest.mark.parametrize("name", ["milk", "", "Beans", None, 7, ["beans"], "x" * 5000, "\ud800", "\x00"])
-def test_an_unknown_slot_is_answered_with_the_known_ones(name: Any) -> None:
-    refused = refusal(slot=name)
-    assert refused.field == "slot"
-    assert "beans, cleaner, cups" in refused.reason
-    assert refused.reason.isascii()
-    assert len(refused.reason) < 200
+def test_an_unknown_slot_is_answered_with_the_known_ones() -> None:
+    for name in ("milk", "", "Beans", None, 7, ["beans"], "x" * 5000, "\ud800", "\x00"):
+        refused = refusal(slot=name)
+        assert refused.field == "slot", refused
+        assert "beans, cleaner, cups" in refused.reason
+        assert refused.reason.isascii()
+        assert len(refused.reason) < 200
 
 
 def test_a_clock_that_runs_a_little_ahead_is_believed() -> None:

@@ -20,8 +20,10 @@ TOLD: dict[tuple[str, int, int], tuple[float, datetime | None]] = {
 @pytest.fixture
 def faithful(transactional_db: None, machine: Device) -> Device:
     """Alice's machine, all of whose readings have been kept."""
-    for (slot, epoch, sequence), (value, at) in TOLD.items():
-        record_reading(machine, [Measurement(slot, sequence, Decimal(str(value)), at, epoch)], NOW)
+    told = [
+        Measurement(slot, number, Decimal(str(value)), at, epoch) for (slot, epoch, number), (value, at) in TOLD.items()
+    ]
+    record_reading(machine, told, NOW)
     return machine
 
 
