@@ -134,18 +134,16 @@ def test_cancel(alexa: Application, hers: Client) -> None:
     assert (verdict().outcome, verdict().cause) == ("given up", diagnosis.CAUSES["denied"])
 
 
-@pytest.mark.parametrize(
-    ("changes", "cause"),
-    [
-        ({"secret": "guess"}, "wrong_secret"),
-        ({"redirect_uri": "https://pitangui.amazon.com/api/skill/link/M1"}, "other_redirect"),
-        ({"code_verifier": "v" * 64}, "wrong_verifier"),
-    ],
-)
-def test_a_code_that_is_refused(alexa: Application, hers: Client, changes: dict[str, str], cause: str) -> None:
+def test_a_code_that_is_refused(alexa: Application, hers: Client) -> None:
     code = allow(hers)
-    assert redeem(code, **changes).status_code in (400, 401)
-    assert LinkingAttempt.objects.get().failure == cause
+    refusals = {
+        "wrong_secret": {"secret": "guess"},
+        "other_redirect": {"redirect_uri": "https://pitangui.amazon.com/api/skill/link/M1"},
+        "wrong_verifier": {"code_verifier": "v" * 64},
+    }
+    for cause, changes in refusals.items():
+        assert redeem(code, **changes).status_code in (400, 401), cause
+        assert LinkingAttempt.objects.get().failure == cause
     assert redeem(code).status_code == 200, "a refusal uses nothing up"
     assert verdict().step == "AcceptGrant came"
     assert verdict().cause is None, "what was overcome counts no more"
@@ -168,23 +166,19 @@ def test_a_code_used_twice_undoes_it_all(alexa: Application, hers: Client, machi
     assert verdict().cause is diagnosis.CAUSES["code_used_twice"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "cause"),
-    [
-        ((401, {"error": "invalid_client"}), "client_refused"),
+def test_amazon_refuses_the_tokens(alexa: Application, hers: Client, amazon: Any, ask: Any) -> None:
+    token = redeem(allow(hers)).json()["access_token"]
+    for answer, cause in [
         ((400, {"error": "invalid_grant"}), "code_refused"),
         ((503, {}), "amazon_silent"),
         ((200, {"access_token": "Atza|x", "expires_in": 3600}), "amazon_silent"),
-    ],
-)
-def test_amazon_refuses_the_tokens(
-    alexa: Application, hers: Client, amazon: Any, ask: Any, answer: Any, cause: str
-) -> None:
-    token = redeem(allow(hers)).json()["access_token"]
-    amazon.lwa_script = lambda form: answer
-    ask(accept_grant(token))
-    assert LinkingAttempt.objects.get().failure == cause
-    assert bool(health.failing_links()) == bool(health.rejected_client()) == (cause == "client_refused")
+        ((401, {"error": "invalid_client"}), "client_refused"),
+    ]:
+        LinkingAttempt.objects.update(failure="")
+        amazon.lwa_script = lambda form, answer=answer: answer
+        ask(accept_grant(token, f"code-{answer}"))
+        assert LinkingAttempt.objects.get().failure == cause, answer
+        assert bool(health.failing_links()) == bool(health.rejected_client()) == (cause == "client_refused"), answer
     amazon.lwa_script = lambda form: None
     ask(accept_grant(token, "code-2"))
     assert verdict().step == "First Discover"
@@ -252,16 +246,16 @@ def test_strangers_cannot_fill_the_table(alexa: Application, hers: Client, monke
     monkeypatch.setattr(attempts, "OF_A_NETWORK", 3)
     monkeypatch.setattr(attempts, "OF_ALL_STRANGERS", 5)
     monkeypatch.setattr(attempts, "OF_A_CUSTOMER", 2)
-    for number in range(6):
+    for number in range(4):
         Client(REMOTE_ADDR="192.0.2.1").get(address(state=f"a{number}"))
     assert LinkingAttempt.objects.count() == 3
-    for number in range(6):
+    for number in range(3):
         Client(REMOTE_ADDR=f"2001:db8::{number}").get(address(state=f"b{number}"))
     assert LinkingAttempt.objects.count() == 5, "one network, however many addresses it has"
-    for number in range(6):
+    for number in range(3):
         assert hers.get(address(state=f"c{number}")).status_code == 200
     assert LinkingAttempt.objects.count() == 7
-    assert redeem(allow(hers, state="c5")).status_code == 200, "without a trace, but linked"
+    assert redeem(allow(hers, state="c2")).status_code == 200, "without a trace, but linked"
 
 
 def test_old_attempts_are_forgotten(alexa: Application, hers: Client) -> None:

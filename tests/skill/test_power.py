@@ -15,6 +15,7 @@ from devices import registry, shadow
 from devices.models import Device, Shadow
 from skill import linking, power, tasks
 from skill.models import Event
+from tests.people import owned
 from tests.skill.deeds import deliver_all, directive, error_of, reading, report_state
 from tests.skill.test_golden import without_id
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "WAIT", 0.3)
+    monkeypatch.setattr(power, "WAIT", 0.08)
     monkeypatch.setattr(power, "LOOK_EVERY", 0.05)
 
 
@@ -53,8 +54,9 @@ def state_of(message: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def firmware(machine: Any) -> Iterator[Callable[..., None]]:
-    """Obeys as soon as it is asked: firmware() from now on, firmware(deaf=True) hears and does nothing."""
+def firmware(machine: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Obeys as soon as it is asked, from firmware() on."""
+    monkeypatch.setattr(power, "WAIT", 5)
     stop, threads = threading.Event(), []
 
     def obey() -> None:
@@ -302,8 +304,8 @@ def test_a_machine_without_a_switch(ask: Any, token: str, machine: Any, linked: 
 
 
 def test_somebody_elses_machine(ask: Any, token: str, machine: Any, crema: Any, bob: Any) -> None:
-    registered = registry.register("BOBS-1", crema)
-    bobs = registry.claim(bob, "BOBS-1", registered.claim_code)
+    bobs = owned(bob, crema, "BOBS-1")
+    shadow.update(bobs, reported={"powerState": "OFF"})
     assert error_of(ask(turn("TurnOn", token, bobs))) == "NO_SUCH_ENDPOINT"
     assert not Shadow.objects.filter(device=bobs, desired__powerState="ON").exists()
 
@@ -376,13 +378,11 @@ def test_switched_by_hand_after_alexa_switched_it(
     assert shadow.delta(shadow.read(machine)) == {}
 
 
-@pytest.mark.parametrize("said", ["on", "", None, 1, True, {"value": "ON"}, ["ON"]])
-def test_a_power_state_that_is_none_is_not_told(
-    ask: Any, token: str, machine: Any, linked: Any, said: Any, amazon: Any
-) -> None:
-    shadow.update(machine, reported={"powerState": said})
-    deliver_all()
-    assert state_of(ask(report_state(token, str(machine.ownership)))) is None
+def test_a_power_state_that_is_none_is_not_told(ask: Any, token: str, machine: Any, linked: Any, amazon: Any) -> None:
+    for said in ["on", "", None, 1, True, {"value": "ON"}, ["ON"]]:
+        shadow.update(machine, reported={"powerState": said})
+        deliver_all()
+        assert state_of(ask(report_state(token, str(machine.ownership)))) is None, said
 
 
 def test_the_power_state_of_a_former_owner_is_not_told(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from skill.models import AlexaGrant, Endpoint, SkillUser
 from tests.effort import examples
 from tests.skill.deeds import deliver_all, token_of
+from tests.skill.test_directive_fuzz import anything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HER_ALEXA = "amzn1.ask.account.ALICE"
@@ -107,14 +108,8 @@ def test_not_without_the_couriers_secret(client: Any) -> None:
     assert answer.status_code == 403
 
 
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-
-
 @settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(system=ANYTHING, body=ANYTHING, moment=ANYTHING, name=st.text(max_size=60))
+@given(system=anything, body=anything, moment=anything, name=st.text(max_size=60))
 def test_whatever_is_in_it_the_answer_is_the_same(told: Any, system: Any, body: Any, moment: Any, name: str) -> None:
     request = {"type": f"AlexaSkillEvent.{name}", "eventCreationTime": moment, "body": body}
     told({"context": {"System": system}, "request": request})

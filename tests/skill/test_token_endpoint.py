@@ -16,10 +16,9 @@ from skill import oauth, oauth_views
 from skill.models import Application
 from tests.effort import examples
 from tests.skill.deeds import gone_after
-from tests.skill.oauth_customer import REDIRECT, SECRET, allow, make_alexa
+from tests.skill.oauth_customer import REDIRECT, SECRET, make_alexa
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ASKED = {"response_type": "code", "client_id": "alexa", "redirect_uri": REDIRECT, "scope": "alexa", "state": "s"}
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def alexa(db: None) -> Application:
 
 @pytest.fixture
 def code(alexa: Application, alice: Any) -> str:
-    return allow(alice, "/o/authorize/?" + urlencode(ASKED)).split("code=")[1].split("&")[0]
+    return oauth.issue_code(alice, REDIRECT)
 
 
 def ask(**form: str) -> Any:
@@ -46,8 +45,7 @@ def renew(refresh_token: str) -> Any:
     return ask(grant_type="refresh_token", refresh_token=refresh_token)
 
 
-@pytest.mark.parametrize("trouble", [OperationalError, InterfaceError])
-@pytest.mark.parametrize("what", ["code", "refresh token"])
+@pytest.mark.parametrize(("what", "trouble"), [("code", OperationalError), ("refresh token", InterfaceError)])
 def test_a_database_that_goes_away_after_any_statement(code: str, alice: Any, what: str, trouble: Any) -> None:
     """Whenever it happens: 503 and nothing used up, or the tokens. Never that the code or the token is wrong."""
     refresh_token = redeem(code).json()["refresh_token"] if what == "refresh token" else ""
