@@ -6,6 +6,7 @@ import queue
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,10 @@ class Thing:
         self.client.connect("127.0.0.1", url_port, clean_start=not lasting, properties=manner)
         self.client.loop_start()
         until(self.client.is_connected, "the thing to connect")
-        _, number = self.client.subscribe([(f"{self.prefix}{end}", 1) for end in ("update/+", "get/+")])
-        time.sleep(0.1)
-        assert number
+        granted = threading.Event()
+        self.client.on_subscribe = lambda *_: granted.set()
+        self.client.subscribe([(f"{self.prefix}{end}", 1) for end in ("update/+", "get/+")])
+        assert granted.wait(40)
 
     @property
     def prefix(self) -> str:
@@ -105,7 +107,7 @@ class Thing:
         while time.monotonic() < end:
             pump()
             try:
-                topic, body = self.inbox.get_nowait()
+                topic, body = self.inbox.get(timeout=0.05)
             except queue.Empty:
                 continue
             if topic == self.prefix + verb:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from devices import documents, events, presence, registry, shadow, talkback
 from devices.models import Device, DeviceEvent, Door, Reading
 from devices.signals import doorbell_pressed
-from tests.devices.test_recording_races import at_once
+from tests.devices.together import together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 12
@@ -35,19 +35,20 @@ def test_all_doors_at_once(machine: Device) -> None:
 
     doorbell_pressed.connect(listen)
     Device.objects.update(online=False)
-    for number in range(ROUNDS):
-        at_once(
-            [
-                report(machine, number, Door.MQTT),
-                report(machine, number, Door.HTTPS),
-                tell(machine, "doorbell_press", number),
-                tell(machine, "doorbell_press", number),
-                lambda n=number: registry.rename(machine, f"Kitchen {n}"),
-                lambda n=number: shadow.desire(machine, {"light": n}),
-                lambda: presence.mark_silent(timezone.now()),
-                lambda: [talkback.settle(entry) for entry in talkback.claim(Door.MQTT)],
-            ]
-        )
+    with together(8) as run:
+        for number in range(ROUNDS):
+            run(
+                [
+                    report(machine, number, Door.MQTT),
+                    report(machine, number, Door.HTTPS),
+                    tell(machine, "doorbell_press", number),
+                    tell(machine, "doorbell_press", number),
+                    lambda n=number: registry.rename(machine, f"Kitchen {n}"),
+                    lambda n=number: shadow.desire(machine, {"light": n}),
+                    lambda: presence.mark_silent(timezone.now()),
+                    lambda: [talkback.settle(entry) for entry in talkback.claim(Door.MQTT)],
+                ]
+            )
     doorbell_pressed.disconnect(listen)
     row = shadow.read(machine)
     assert row.desired == {"name": f"Kitchen {ROUNDS - 1}", "light": ROUNDS - 1}
@@ -58,18 +59,19 @@ def test_all_doors_at_once(machine: Device) -> None:
 
 
 def test_a_reset_and_a_report_at_once_leave_no_trace_of_alice(machine: Device, alice: Any) -> None:
-    for number in range(ROUNDS):
-        shadow.update(machine, desired={"name": "Alice's kitchen"}, reported={"wifi": "alice"}, door=Door.MQTT)
-        fresh = Device.objects.select_related("device_model").get()
-        reset = events.Happening("factory_reset", f"reset-{number}", timezone.now(), epoch=number + 1)
-        jobs = [lambda happening=reset, unit=fresh: events.tell(unit, happening, timezone.now())]
-        at_once([*jobs, report(fresh, number, Door.MQTT), report(fresh, number + 1000, Door.HTTPS)])
-        row = shadow.read(Device.objects.get())
-        assert row.desired == {}
-        assert "wifi" not in row.reported
-        new = {"owner": alice, "ownership": uuid.uuid4(), "claimed_at": timezone.now()}
-        Device.objects.update(**new)
-        machine = Device.objects.select_related("device_model").get()
+    with together(3) as run:
+        for number in range(ROUNDS):
+            shadow.update(machine, desired={"name": "Alice's kitchen"}, reported={"wifi": "alice"}, door=Door.MQTT)
+            fresh = Device.objects.select_related("device_model").get()
+            reset = events.Happening("factory_reset", f"reset-{number}", timezone.now(), epoch=number + 1)
+            jobs = [lambda happening=reset, unit=fresh: events.tell(unit, happening, timezone.now())]
+            run([*jobs, report(fresh, number, Door.MQTT), report(fresh, number + 1000, Door.HTTPS)])
+            row = shadow.read(Device.objects.get())
+            assert row.desired == {}
+            assert "wifi" not in row.reported
+            new = {"owner": alice, "ownership": uuid.uuid4(), "claimed_at": timezone.now()}
+            Device.objects.update(**new)
+            machine = Device.objects.select_related("device_model").get()
 
 
 def test_who_speaks_with_an_old_idea_of_the_owner_takes_nothing_from_the_new_one(machine: Device, bob: Any) -> None:

@@ -14,7 +14,7 @@ from devices import presence, registry
 from devices.inventory import Measurement, record_reading
 from devices.models import Device, Inventory, Reading
 from devices.signals import InventoryChange, endpoint_changed, inventory_changed
-from tests.devices.together import at_once
+from tests.devices.together import at_once, together
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -38,10 +38,11 @@ def told() -> Iterator[list[InventoryChange]]:
 
 
 def test_the_same_sequence_from_eight_threads_is_one_row(machine: Device, told: list[InventoryChange]) -> None:
-    for sequence in range(10):
-        replies = at_once([lambda s=sequence: record_reading(machine, [beans(s)], NOW)] * THREADS)
-        statuses = sorted(reply.status for [reply] in replies)
-        assert statuses == ["already known"] * (THREADS - 1) + ["recorded"]
+    with together(THREADS) as run:
+        for sequence in range(10):
+            replies = run([lambda s=sequence: record_reading(machine, [beans(s)], NOW)] * THREADS)
+            statuses = sorted(reply.status for [reply] in replies)
+            assert statuses == ["already known"] * (THREADS - 1) + ["recorded"]
     assert Reading.objects.count() == 10
     assert len(told) == 10
 
@@ -108,14 +109,13 @@ def test_who_asks_while_another_is_storing_waits_for_the_truth(machine: Device) 
 
 
 def test_a_unit_that_speaks_while_the_sweep_looks_ends_up_online(machine: Device) -> None:
-    for _ in range(10):
-        Device.objects.update(online=True, last_seen_at=NOW - timedelta(hours=9))
-        sequence = Reading.objects.count()
-        stale = Device.objects.get()
-        jobs = [lambda d=stale, s=sequence: record_reading(d, [beans(s)], NOW), lambda: presence.mark_silent(NOW)]
-        at_once(jobs)
-        machine.refresh_from_db()
-        assert (machine.online, machine.last_seen_at) == (True, NOW)
+    with together(2) as run:
+        for sequence in range(10):
+            Device.objects.update(online=True, last_seen_at=NOW - timedelta(hours=9))
+            stale = Device.objects.get()
+            run([lambda d=stale, s=sequence: record_reading(d, [beans(s)], NOW), lambda: presence.mark_silent(NOW)])
+            machine.refresh_from_db()
+            assert (machine.online, machine.last_seen_at) == (True, NOW)
 
 
 def test_a_unit_that_speaks_in_the_middle_of_the_sweep_is_told_to_be_back(machine: Device) -> None:
@@ -177,18 +177,18 @@ def test_a_locked_unit_does_not_hold_up_the_sweep(crema: Any, machine: Device) -
 
 
 def test_of_two_customers_at_once_one_gets_the_machine(crema: Any, alice: Any, bob: Any) -> None:
-    for n in range(5):
-        code = registry.register(f"C-{n}", crema).claim_code
+    def attempt(user: Any, serial: str, code: str) -> int | None:
+        try:
+            return registry.claim(user, serial, code).owner_id
+        except registry.ClaimRefused:
+            return None
 
-        def attempt(user: Any, serial: str = f"C-{n}", code: str = code) -> int | None:
-            try:
-                return registry.claim(user, serial, code).owner_id
-            except registry.ClaimRefused:
-                return None
-
-        owners = at_once([lambda: attempt(alice), lambda: attempt(bob)])
-        assert sorted(owner is None for owner in owners) == [False, True]
-        assert Device.objects.get(serial_number=f"C-{n}").owner_id in owners
+    with together(2) as run:
+        for serial in (f"C-{n}" for n in range(5)):
+            code = registry.register(serial, crema).claim_code
+            owners = run([lambda user=user, s=serial, c=code: attempt(user, s, c) for user in (alice, bob)])
+            assert sorted(owner is None for owner in owners) == [False, True]
+            assert Device.objects.get(serial_number=serial).owner_id in owners
 
 
 def test_one_customer_twice_at_once_is_one_claim(crema: Any, alice: Any) -> None:

@@ -1,14 +1,11 @@
 """Desired, reported, delta: Alice switches her machine off while it is away."""
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +13,7 @@ from hypothesis import strategies as st
 from devices import documents, registry, shadow, talkback
 from devices.models import Device, Door, Shadow
 from devices.signals import endpoint_changed
+from tests.devices.together import at_once
 from tests.effort import examples
 
 
@@ -253,18 +251,11 @@ def test_a_machine_behind_https_is_not_told_it_asks(machine: Device) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_wishes_from_many_threads_lose_nothing(machine: Device) -> None:
-    gate = threading.Barrier(6)
-
     def wish(number: int) -> None:
-        try:
-            gate.wait(timeout=20)
-            for step in range(5):
-                shadow.desire(machine, {f"key{number}": step})
-        finally:
-            connection.close()
+        for step in range(5):
+            shadow.desire(machine, {f"key{number}": step})
 
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(wish, range(6)))
+    at_once([lambda n=number: wish(n) for number in range(6)])
     row = shadow.read(machine)
     assert row.desired == {f"key{number}": 4 for number in range(6)}
     assert row.version == 30
