@@ -12,6 +12,7 @@ from django.utils import timezone
 from notifications import provision, tasks, wanted
 from notifications.models import Topic
 from tests.notifications.at_aws import policy, setup, subscriptions
+from tests.notifications.conftest import undone
 from tests.notifications.signing_amazon import ARN, Amazon
 from tests.notifications.test_wanted import WIDE
 
@@ -59,13 +60,13 @@ def test_a_topic_is_set_up_as_what_it_is_entered(aws: Any) -> None:
     assert policy(aws)["Statement"][-1]["Principal"] == {"AWS": PROPERTIES}
 
 
-@pytest.mark.parametrize("what", ["--apply", "--dry-run"])
-def test_another_kind_than_it_is_entered_is_refused_before_anything_is_done(what: str, aws: Any) -> None:
+def test_another_kind_than_it_is_entered_is_refused_before_anything_is_done(aws: Any) -> None:
     Topic.objects.create(arn=ARN, kind="asp", subscription="confirmed")
     aws.create_topic(Name="dash-orders")
     before = policy(aws)
-    with pytest.raises(CommandError, match="entered as a topic of Smart Properties"):
-        setup(what, "--kind", "drs")
+    for what in ("--apply", "--dry-run"):
+        with pytest.raises(CommandError, match="entered as a topic of Smart Properties"):
+            setup(what, "--kind", "drs")
     assert policy(aws) == before
     assert not boto3.client("sqs").list_queues().get("QueueUrls")
 
@@ -87,13 +88,15 @@ def test_twice_changes_nothing(aws: Any, ready: Topic) -> None:
     assert (policy(aws), subscriptions(aws)) == before
 
 
-@pytest.mark.parametrize("place", range(6))
-def test_after_a_crash_the_next_run_goes_on(place: int, aws: Any) -> None:
-    steps = provision.set_right(provision.wanted_for(ARN, "drs"))
-    [next(steps) for _ in range(place)]
-    steps.close()
-    setup("--apply")
-    assert provision.check(Topic.objects.get()) == []
+def test_after_a_crash_the_next_run_goes_on(aws: Any) -> None:
+    """Each dies when it has set one thing right."""
+    runs, alive = 0, True
+    while alive and runs < 10:
+        steps = provision.set_right(provision.wanted_for(ARN, "drs"))
+        alive = next(steps, None) is not None
+        steps.close()
+        runs += alive
+    assert (runs, provision.check(Topic.objects.get())) == (6, [])
 
 
 def test_an_answer_that_cannot_be_read_is_drift(
@@ -139,17 +142,15 @@ def test_our_statement_made_wide_by_somebody_is_not_touched(aws: Any, ready: Top
     assert policy(aws) == found
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("RawMessageDelivery", "true"), ("RedrivePolicy", "{}"), ("DeliveryPolicy", '{"healthyRetryPolicy": {}}')],
-)
-def test_a_changed_subscription_is_drift_and_set_right(name: str, value: str, aws: Any, ready: Topic) -> None:
+def test_a_changed_subscription_is_drift_and_set_right(aws: Any, ready: Topic) -> None:
     arn = subscriptions(aws)[0]["SubscriptionArn"]
-    aws.set_subscription_attributes(SubscriptionArn=arn, AttributeName=name, AttributeValue=value)
+    changes = {"RawMessageDelivery": "true", "RedrivePolicy": "{}", "DeliveryPolicy": '{"healthyRetryPolicy": {}}'}
+    for name, value in changes.items():
+        aws.set_subscription_attributes(SubscriptionArn=arn, AttributeName=name, AttributeValue=value)
     row = Topic.objects.get()
-    assert provision.check(row) == [f"The subscription's {name} is not as it should be."]
+    assert set(provision.check(row)) == {f"The subscription's {name} is not as it should be." for name in changes}
     row.refresh_from_db()
-    assert row.drift
+    assert len(row.drift) == 3
     assert row.drift_checked_at
     setup("--apply")
     assert provision.check(row) == []
@@ -214,18 +215,17 @@ def test_what_lies_in_the_dead_letter_queue_is_told(aws: Any, ready: Topic) -> N
     assert Topic.objects.get().drift == []
 
 
-@pytest.mark.parametrize(
-    ("signed", "lowest"), [((), "1"), (("2", "2"), "2"), (("1", "2"), "1"), (("1", *("2",) * 10), "2")]
-)
 def test_a_topic_that_signs_with_version_2_takes_no_other_once_none_is_on_its_way(
-    signed: tuple[str, ...], lowest: str, aws: Any, door: Any, amazon: Amazon
+    aws: Any, door: Any, amazon: Amazon
 ) -> None:
     Topic.objects.create(arn=ARN, signature_version="1")
     setup("--apply")
-    for version in signed:
-        assert door(amazon.message(SignatureVersion=version)).status_code == 200
-    setup("--check")
-    assert Topic.objects.get().signature_version == lowest
+    for signed, lowest in (((), "1"), (("2", "2"), "2"), (("1", "2"), "1"), (("1", *("2",) * 10), "2")):
+        with undone():
+            for version in signed:
+                assert door(amazon.message(SignatureVersion=version)).status_code == 200
+            setup("--check")
+            assert Topic.objects.get().signature_version == lowest, signed
 
 
 def test_another_account_s_credentials_are_noticed(aws: Any) -> None:
@@ -233,7 +233,7 @@ def test_another_account_s_credentials_are_noticed(aws: Any) -> None:
         setup("--apply", arn=ARN.replace("123456789012", "111111111111"))
 
 
-@pytest.mark.parametrize("arn", ["dash-orders", "arn:aws:sns:mars-1:123456789012:dash"])
-def test_no_topic_at_all(arn: str) -> None:
-    with pytest.raises(CommandError, match="not the ARN"):
-        setup("--dry-run", arn=arn)
+def test_no_topic_at_all() -> None:
+    for arn in ("dash-orders", "arn:aws:sns:mars-1:123456789012:dash"):
+        with pytest.raises(CommandError, match="not the ARN"):
+            setup("--dry-run", arn=arn)

@@ -1,5 +1,6 @@
 """Our subscription at AWS, played by moto: which password SNS was told, which of several is ours, and the row that follows it."""
 
+import itertools
 import re
 from datetime import timedelta
 from typing import Any
@@ -40,28 +41,23 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return waiting
 
 
-def test_the_password_is_in_the_address_and_nowhere_else(aws: Any, settings: Any) -> None:
-    settings.SNS_BASIC_AUTH = ["sns:beans", "sns:old"]
+def test_a_password_of_any_characters_stays_in_its_place(settings: Any) -> None:
+    settings.PUBLIC_URL = "https://crema.example"
+    for password in ("be@ns", "b/ea:ns", "100%", "b#?e[a]n s", "böhnchen"):
+        settings.SNS_BASIC_AUTH = [f"sns:{password}"]
+        endpoint = provision.wanted_for(ARN).endpoint
+        told = urlsplit(endpoint)
+        assert (told.hostname, told.path, unquote(told.password or "")) == ("crema.example", "/sns/", password)
+        assert wanted.same_address("https://sns:****@crema.example/sns/", endpoint), password
+
+
+def test_a_password_of_any_characters_is_told_to_sns_and_nobody_else(aws: Any, settings: Any) -> None:
+    password = "be@n/s:100%#?[a] ö"
+    settings.SNS_BASIC_AUTH = [f"sns:{password}", "sns:old"]
     said = setup("--apply")
-    assert subscriptions(aws)[0]["Endpoint"] == "https://sns:beans@crema.example/sns/"
-    assert "beans" not in said
-    assert "nothing set right" in setup("--apply")
-
-
-@pytest.mark.parametrize("password", ["be@ns", "b/ea:ns", "100%", "b#?e[a]n s", "böhnchen"])
-def test_a_password_of_any_characters_stays_in_its_place(password: str, settings: Any) -> None:
-    settings.PUBLIC_URL, settings.SNS_BASIC_AUTH = "https://crema.example", [f"sns:{password}"]
-    endpoint = provision.wanted_for(ARN).endpoint
-    told = urlsplit(endpoint)
-    assert (told.hostname, told.path, unquote(told.password or "")) == ("crema.example", "/sns/", password)
-    assert wanted.same_address("https://sns:****@crema.example/sns/", endpoint)
-
-
-def test_a_password_of_any_characters_is_told_to_sns_and_kept_out_of_our_way(aws: Any, settings: Any) -> None:
-    settings.SNS_BASIC_AUTH = ["sns:be@n/s:100%#?[a] ö"]
-    setup("--apply")
     told = urlsplit(subscriptions(aws)[0]["Endpoint"])
-    assert (told.hostname, told.path, unquote(told.password or "")) == ("crema.example", "/sns/", "be@n/s:100%#?[a] ö")
+    assert (told.hostname, told.path, unquote(told.password or "")) == ("crema.example", "/sns/", password)
+    assert (password in said, str(told.password) in said) == (False, False)
     assert "nothing set right" in setup("--apply")
 
 
@@ -72,37 +68,33 @@ def test_somebody_else_s_odd_address_is_not_ours_and_stops_nothing(aws: Any) -> 
     assert provision.check(Topic.objects.get()) == []
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "words"),
-    [
-        ([], ["sns:beans"], "no password of SNS_BASIC_AUTH: its messages are refused"),
-        (["sns:old"], ["sns:beans", "sns:old"], "an older password"),
-        (["sns:old"], ["sns:beans"], "no password of SNS_BASIC_AUTH: its messages are refused"),
-        (["sns:beans", "sns:old"], [], ""),
-        (["sns:beans", "sns:old"], ["sns:beans"], ""),
-    ],
-)
-def test_another_password_is_drift_and_another_subscription(
-    before: list[str], after: list[str], words: str, aws: Any, settings: Any, waiting: set[str]
-) -> None:
-    settings.SNS_BASIC_AUTH = before
-    setup("--apply")
-    first = Topic.objects.get().subscription_arn
-    settings.SNS_BASIC_AUTH = after
-    drift = provision.check(Topic.objects.get())
-    assert (bool(drift), words in "".join(drift)) == (bool(words), True)
-    if not words:
-        assert "nothing set right" in setup("--apply")
-        return
-    with pytest.raises(CommandError, match="left to a person"):
-        setup("--apply")
-    assert told(aws)[1:] == ["https://sns:beans@crema.example/sns/"]
-    row = Topic.objects.get()
-    assert (row.subscription, row.subscription_arn != first) == ("confirmed", True)
-    assert "beans" not in row.told
-    assert row.drift == [f"{first} brings our address the same messages: end it in AWS."]
-    aws.unsubscribe(SubscriptionArn=first)
+def test_another_password_is_drift_and_another_subscription(aws: Any, settings: Any, waiting: set[str]) -> None:
+    none = "no password of SNS_BASIC_AUTH: its messages are refused"
+    setup("--apply")  # without a password
+    for passwords, words in (
+        (["sns:beans"], none),
+        (["sns:kidneys", "sns:beans"], "an older password"),
+        (["sns:lentils"], none),
+    ):
+        settings.SNS_BASIC_AUTH, first = passwords, Topic.objects.get().subscription_arn
+        assert words in "".join(provision.check(Topic.objects.get())), passwords
+        with pytest.raises(CommandError, match="left to a person"):
+            setup("--apply")
+        assert told(aws)[1:] == [f"https://{passwords[0]}@crema.example/sns/"]
+        row = Topic.objects.get()
+        assert (row.subscription, row.subscription_arn != first) == ("confirmed", True)
+        assert passwords[0] not in row.told
+        assert row.drift == [f"{first} brings our address the same messages: end it in AWS."]
+        aws.unsubscribe(SubscriptionArn=first)
     assert "nothing set right" in setup("--apply")
+
+
+def test_fewer_passwords_are_no_drift(aws: Any, settings: Any, waiting: set[str]) -> None:
+    settings.SNS_BASIC_AUTH = ["sns:beans", "sns:old"]
+    setup("--apply")
+    for settings.SNS_BASIC_AUTH in (["sns:beans"], []):
+        assert provision.check(Topic.objects.get()) == []
+        assert "nothing set right" in setup("--apply")
 
 
 def test_an_older_subscription_s_confirmation_is_not_taken_for_the_new_one_s(
@@ -133,16 +125,14 @@ def test_an_older_subscription_s_confirmation_is_not_taken_for_the_new_one_s(
     assert Topic.objects.get().subscription == "confirmed"
 
 
-@pytest.mark.parametrize("what", ["--apply", "--check"])
-@pytest.mark.parametrize("state", ["none", "unsubscribed", "pending"])
-def test_a_row_that_is_wrong_follows_what_aws_shows(what: str, state: str, aws: Any, ready: Topic) -> None:
-    before = Topic.objects.get()
-    long_ago = timezone.now() - timedelta(days=1)
-    Topic.objects.update(subscription=state, subscription_arn="", subscription_at=long_ago)
-    setup(what)
-    row = Topic.objects.get()
-    assert (row.subscription, row.subscription_arn) == ("confirmed", before.subscription_arn)
-    assert row.subscription_at > long_ago
+def test_a_row_that_is_wrong_follows_what_aws_shows(aws: Any, ready: Topic) -> None:
+    before, long_ago = Topic.objects.get(), timezone.now() - timedelta(days=1)
+    for state, what in itertools.product(("none", "unsubscribed", "pending"), ("--apply", "--check")):
+        Topic.objects.update(subscription=state, subscription_arn="", subscription_at=long_ago)
+        setup(what)
+        row = Topic.objects.get()
+        assert (row.subscription, row.subscription_arn) == ("confirmed", before.subscription_arn), (state, what)
+        assert row.subscription_at > long_ago, (state, what)
 
 
 def test_a_portal_with_a_new_database_takes_what_its_old_subscription_brings(
