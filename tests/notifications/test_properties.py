@@ -55,25 +55,20 @@ def test_the_whole_of_a_failed_automation() -> None:
     assert asp.from_json(json.loads(json.dumps(asp.as_json(said)))) == said
 
 
-@pytest.mark.parametrize(
-    ("result", "failed"),
-    [
+def test_anything_but_failure_is_success() -> None:
+    for result, failed in (
         ({"status": "FAILURE"}, True),
         ({"status": "SUCCESS"}, False),
         ({}, False),
         ({"status": "DONE", "errors": []}, False),
         ({"errors": [{"type": "X"}]}, True),
-    ],
-)
-def test_anything_but_failure_is_success(result: dict[str, Any], failed: bool) -> None:
-    assert read(event(asp.AUTOMATION, result=result)).failed == failed
+    ):
+        assert read(event(asp.AUTOMATION, result=result)).failed == failed, result
 
 
-@pytest.mark.parametrize(
-    "payload", [{"endpoint": {"id": LAMP}}, {"endpointId": LAMP}, {"endpoint": {"id": "x"}, "endpointId": LAMP}]
-)
-def test_where_a_finished_set_up_may_name_its_endpoint(payload: dict[str, Any]) -> None:
-    assert read(event(asp.SETUP, **payload)).endpoint_id == LAMP
+def test_where_a_finished_set_up_may_name_its_endpoint() -> None:
+    for payload in ({"endpoint": {"id": LAMP}}, {"endpointId": LAMP}, {"endpoint": {"id": "x"}, "endpointId": LAMP}):
+        assert read(event(asp.SETUP, **payload)).endpoint_id == LAMP, payload
 
 
 def test_a_finished_set_up_without_an_endpoint_is_for_a_person() -> None:
@@ -81,14 +76,15 @@ def test_a_finished_set_up_without_an_endpoint_is_for_a_person() -> None:
         read(event(asp.SETUP))
 
 
-@pytest.mark.parametrize("odd", ["\x00", "\x07", "\x7f", "\x9f", " "])
 def test_an_endpoint_id_with_characters_that_no_id_has_is_for_a_person(
-    odd: str, hotel: Topic, door: Any, amazon: Amazon, work: Any
+    hotel: Topic, door: Any, amazon: Amazon, work: Any
 ) -> None:
-    message = send(door, amazon, event(asp.SETUP, endpoint={"id": LAMP + odd}))
+    odd = ("\x00", "\x07", "\x7f", "\x9f", " ")
+    for character in odd:
+        send(door, amazon, event(asp.SETUP, endpoint={"id": LAMP + character}))
     work()
-    message.refresh_from_db()
-    assert (message.state, message.reason) == ("quarantined", "A finished set-up names no endpoint.")
+    expected = ("quarantined", "A finished set-up names no endpoint.")
+    assert [*Message.objects.values_list("state", "reason")] == [expected] * len(odd)
 
 
 def test_a_role_s_ids_are_found_wherever_they_stand() -> None:
@@ -98,12 +94,12 @@ def test_a_role_s_ids_are_found_wherever_they_stand() -> None:
     assert (said.principal_id, said.role_id) == ("amzn1.account.BOB", "amzn1.alexa.role.did.R")
 
 
-@pytest.mark.parametrize("header", [{}, {"eventId": {"id": "e"}}, {"eventId": {"id": 1}, "eventType": {"namespace": "a", "name": "b"}},
-                                    {"eventId": {"id": "\x00"}, "eventType": {"namespace": "a", "name": "b"}}])  # fmt: skip
-def test_only_id_namespace_and_name_are_indispensable(header: dict[str, Any]) -> None:
-    with pytest.raises(asp.Unreadable):
-        read({"header": header})
-    assert read({"header": {"eventId": {"id": "e"}, "eventType": {"namespace": "a", "name": "b"}}}).kind == "a.b"
+def test_only_id_namespace_and_name_are_indispensable() -> None:
+    named = {"eventType": {"namespace": "a", "name": "b"}}
+    for header in ({}, {"eventId": {"id": "e"}}, named | {"eventId": {"id": 1}}, named | {"eventId": {"id": "\x00"}}):
+        with pytest.raises(asp.Unreadable):
+            read({"header": header})
+    assert read({"header": named | {"eventId": {"id": "e"}}}).kind == "a.b"
 
 
 NAMES = ["id", "unit", "result", "errors", "x"]
@@ -143,15 +139,15 @@ def test_an_event_published_twice_is_one(hotel: Topic, door: Any, amazon: Amazon
     assert (Message.objects.filter(state="done").count(), PropertyEvent.objects.count()) == (2, 1)
 
 
-@pytest.mark.parametrize("minutes", [(0, 3), (3, 0)])
 def test_an_event_without_a_time_has_that_of_the_message_sent_first(
-    minutes: tuple[int, int], hotel: Topic, door: Any, amazon: Amazon, work: Any
+    hotel: Topic, door: Any, amazon: Amazon, work: Any
 ) -> None:
-    for later in minutes:
-        document = event(asp.ACTIVATION, at="some day")
-        assert door(amazon.message(json.dumps(document), at=NOW + timedelta(minutes=later))).status_code == 200
-        work()
-    assert PropertyEvent.objects.get().happened_at == NOW
+    for number, minutes in (("e-1", (0, 3)), ("e-2", (3, 0))):
+        for later in minutes:
+            document = event(asp.ACTIVATION, number, at="some day")
+            assert door(amazon.message(json.dumps(document), at=NOW + timedelta(minutes=later))).status_code == 200
+            work()
+        assert PropertyEvent.objects.get(event_id=number).happened_at == NOW, minutes
 
 
 def test_twins_that_contradict_each_other_are_both_quarantined(
@@ -307,22 +303,17 @@ def test_support_sees_the_events(client: Any, django_user_model: Any) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    "document",
-    [
-        event(asp.SETUP, endpoint={"id": LAMP}),
-        event(asp.ACTIVATION),
-        event(asp.ASSIGNMENT, at="2030-01-01T00:00:00Z", **ROLE),
-    ],
-    ids=lambda document: document["header"]["eventType"]["name"],
-)
-def test_a_message_says_what_it_changed_and_so_does_its_repetition(document: dict[str, Any], admin_client: Any) -> None:
+def test_a_message_says_what_it_changed_and_so_does_its_repetition(admin_client: Any) -> None:
     operations.plan("ECHO-1", ROOM)
     role = operations.ask_for_role("assign", ROLE["role"], ROLE["principal"], propagate=True)
     PropertyOperation.objects.filter(pk=role.pk).update(state="asked", asked_at=NOW)
-    apply(document, document)
-    [row] = operations.concerned(PropertyEvent.objects.get())
+    set_up, activation = event(asp.SETUP, "e-1", endpoint={"id": LAMP}), event(asp.ACTIVATION, "e-2")
+    given = event(asp.ASSIGNMENT, "e-3", at="2030-01-01T00:00:00Z", **ROLE)
+    apply(set_up, activation, given, set_up, activation, given)
+    assert Message.objects.count() == 6
     for message in Message.objects.all():
         page = admin_client.get(reverse("admin:notifications_message_change", args=[message.pk])).content.decode()
-        assert reverse("admin:notifications_propertyoperation_change", args=[row.pk]) in page
-        assert reverse("admin:notifications_propertyevent_change", args=[PropertyEvent.objects.get().pk]) in page
+        told = PropertyEvent.objects.get(event_id=json.loads(message.text)["header"]["eventId"]["id"])
+        [row] = operations.concerned(told)
+        assert reverse("admin:notifications_propertyoperation_change", args=[row.pk]) in page, told
+        assert reverse("admin:notifications_propertyevent_change", args=[told.pk]) in page, told
