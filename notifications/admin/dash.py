@@ -17,7 +17,7 @@ from unfold.decorators import action, display
 
 from devices.admin.export import as_csv
 from notifications import drs, ledger
-from notifications.admin.reading import STATE_COLOURS, ReadOnly, pretty
+from notifications.admin.reading import STATE_COLOURS, ReadOnly, once, pretty
 from notifications.models import DrsRegistration, Notification, Order, OrderItem, SlotSubscription
 from notifications.timeline import timeline
 
@@ -60,6 +60,14 @@ class Derived(ReadOnly):
 
 def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
+
+
+@once
+def _story(order: Order) -> SafeString:
+    said = [drs.from_json(row.parsed) for row in order.notifications.filter(contradicted=False)]
+    listed = set(order.slot.products.values_list("asin", flat=True)) if order.slot else set()
+    lines = ((_moment(entry.at), entry.title, entry.note) for entry in timeline(said, timezone.now(), listed))
+    return format_html_join("\n", "<p>{} <strong>{}</strong> {}</p>", lines)
 
 
 def _product(product: dict[str, Any]) -> str:
@@ -187,10 +195,7 @@ class OrderAdmin(Derived, ModelAdmin):
     @display(description="Story")
     def shown_story(self, order: Order) -> SafeString:
         """As the customer reads it, with the gaps by name."""
-        said = [drs.from_json(row.parsed) for row in order.notifications.filter(contradicted=False)]
-        listed = set(order.slot.products.values_list("asin", flat=True)) if order.slot else set()
-        lines = ((_moment(entry.at), entry.title, entry.note) for entry in timeline(said, timezone.now(), listed))
-        return format_html_join("\n", "<p>{} <strong>{}</strong> {}</p>", lines)
+        return _story(order)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         return super().get_queryset(request).select_related("device__owner", "slot")

@@ -20,16 +20,24 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from notifications import asp, forensics, inbox, operations
-from notifications.admin.reading import STATE_COLOURS, ReadOnly, as_written, pretty
+from notifications.admin.reading import STATE_COLOURS, ReadOnly, as_written, once, pretty
 from notifications.models import Message, Notification, PropertyEvent, Topic
 
 LARGEST = 1024 * 1024
 
 
+@once
 def _understood(message: Message) -> Notification | PropertyEvent | None:
     """What Dash or Smart Properties said by it."""
     said = Notification.objects.filter(message=message).select_related("order", "registration").first()
     return said or PropertyEvent.objects.filter(message=message).first() or _said_before(message)
+
+
+@once
+def _certificate(message: Message) -> str:
+    found = forensics.certificate_of(message)
+    pem = found.pop("PEM", "—")
+    return "\n".join([*(f"{name}: {value}" for name, value in found.items()), pem])
 
 
 def _said_before(message: Message) -> PropertyEvent | None:
@@ -135,9 +143,7 @@ class MessageAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Certificate")
     def shown_certificate(self, message: Message) -> SafeString:
-        found = forensics.certificate_of(message)
-        pem = found.pop("PEM", "—")
-        return as_written("\n".join([*(f"{name}: {value}" for name, value in found.items()), pem]))
+        return as_written(_certificate(message))
 
     @display(description="Canonical string")
     def shown_canonical(self, message: Message) -> SafeString:

@@ -1,6 +1,9 @@
 """What all pages here have in common: ledgers that are read and not written, documents shown for reading."""
 
 import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from django.db.models import Model
 from django.http import HttpRequest
@@ -33,6 +36,19 @@ def pretty(document: object) -> SafeString:
 def as_written(text: str) -> SafeString:
     """A text with its lines and spaces as they are."""
     return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
+
+
+def once(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Asked once for each row that was read: a page looks at each of its fields three times."""
+
+    @wraps(ask)
+    def answer(row: Model) -> Any:
+        known: dict[str, Any] = row.__dict__.setdefault("_asked_once", {})
+        if ask.__name__ not in known:
+            known[ask.__name__] = ask(row)
+        return known[ask.__name__]
+
+    return answer
 
 
 class ReadOnly:

@@ -12,9 +12,9 @@ from aiohttp import web
 from notifications import asp_api
 from portal.sandbox import properties
 from portal.sandbox.app import AMAZON, build
-from tests.notifications.test_properties import ROOM
 from tests.sandbox import far_side
 
+ROOM = "amzn1.alexa.unit.did.ROOM12"
 ECHO, SERIAL = "amzn1.alexa.endpoint.ECHO", "ECHO-0007"
 
 

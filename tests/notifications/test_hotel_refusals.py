@@ -10,10 +10,10 @@ from django.utils import timezone
 from notifications import asp, asp_api, health, operations, tasks
 from notifications.models import PropertyOperation
 from tests.notifications.conftest import undone
-from tests.notifications.hotel import ECHO, SERIAL, Hotel
+from tests.notifications.hotel import ECHO, ROOM, SERIAL, Hotel
 from tests.notifications.signing_amazon import ARN
 from tests.notifications.test_operations import BOB, ROLE, set_up, the_row, work
-from tests.notifications.test_properties import ROOM, apply, event
+from tests.notifications.test_properties import apply, event
 
 pytestmark = pytest.mark.django_db
 STRANGE = "amzn1.alexa.endpoint.STRANGE"

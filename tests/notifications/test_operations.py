@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from notifications import asp, asp_api, certificates, health, operating, operations, tasks
 from notifications.models import EndpointAlias, Message, PropertyEvent, PropertyOperation, Topic
 from tests.effort import examples
-from tests.notifications.hotel import ECHO, SERIAL, Hotel, point_at, sandbox
-from tests.notifications.test_properties import ROOM, apply, event
+from tests.notifications.hotel import ECHO, ROOM, SERIAL, Hotel, point_at, sandbox
+from tests.notifications.test_properties import apply, event
 from tests.the_house import until
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:properties-sandbox"

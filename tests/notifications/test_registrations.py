@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import drs, ledger, orders, processing, registrations, tasks
+from notifications import drs, ledger, orders, registrations, tasks
 from notifications.models import DrsRegistration, Message, Notification, Order, OrderItem, SlotSubscription, Topic
 from tests.effort import examples
 from tests.notifications.signing_amazon import ARN, NOW, Amazon, chosen, dash
@@ -155,19 +155,14 @@ def test_any_order_repetition_and_crash_come_to_the_same_rows(crema: Any) -> Non
             store(topic, said)
             if statement:
                 with on_every_new_item(statement):
-                    work_all()
+                    tasks.process()
                 Message.objects.filter(due_at__isnull=False).update(due_at=NOW)
-            work_all()
+            tasks.process()
             results.append(snapshot())
             assert Notification.objects.count() == Message.objects.count() == len(said)
         assert results[0] == results[1]
 
     check()
-
-
-def work_all() -> None:
-    while processing.process_due():
-        pass
 
 
 def store(topic: Topic, said: list[Any]) -> None:
