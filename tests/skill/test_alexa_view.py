@@ -51,10 +51,14 @@ class TestCommand:
         assert shown["bytes"] == len(json.dumps(answer))
         assert shown["wrong"] == []
 
-    def test_all_is_well(self, linked: Any) -> None:
+    def test_all_is_well_and_no_token_is_in_it(self, linked: Any) -> None:
         said = view()
         assert "as announced" in said
         assert "Nothing is wrong." in said
+        grant = AlexaGrant.objects.get(pk=linked.pk)
+        said += view("--json")
+        assert grant.access_token not in said
+        assert grant.refresh_token not in said
 
     def test_not_linked_is_wrong(self, machine: Any) -> None:
         assert "not linked: never was" in view(code=1)
@@ -73,30 +77,19 @@ class TestCommand:
         deliver_all()
         assert "as announced" in view()
 
-    @pytest.mark.parametrize(
-        ("changes", "field"),
-        [
+    def test_it_says_which_field_of_which_device(self, linked: Any, crema: Any) -> None:
+        was = {"description": "", "manufacturer": "", "display_category": "", "capabilities": ""}
+        was = {name: getattr(crema, name) for name in was}
+        sensors = "capabilities (names of sensors), capabilities (measurement or replenishment ID)"
+        for changes, fields in [
             ({"description": "Another"}, "description"),
             ({"manufacturer": "Other"}, "additionalAttributes (model, serial number, firmware), manufacturerName"),
             ({"display_category": "OTHER"}, "displayCategories"),
-            ({"capabilities": ["PowerController"]}, "capabilities (which it has)"),
-        ],
-    )
-    def test_it_says_which_field_of_which_device(
-        self, linked: Any, machine: Any, crema: Any, changes: dict[str, Any], field: str
-    ) -> None:
-        DeviceModel.objects.filter(pk=crema.pk).update(**changes)
-        (line,) = [line for line in view().splitlines() if "differs" in line]
-        assert f"announced in {field}: to be" in line.replace(
-            "capabilities (which it has), capabilities (names of sensors), capabilities (measurement or replenishment ID)",
-            "capabilities (which it has)",
-        )
-
-    def test_names_and_replenishment_ids_are_told_apart(self, linked: Any, crema: Any) -> None:
-        crema.slots.update(name="Beans of coffee")
-        assert "announced in capabilities (names of sensors): to be" in view()
-        crema.slots.update(name="Coffee beans", replenishment_id="another")
-        assert "announced in capabilities (measurement or replenishment ID): to be" in view()
+            ({"capabilities": ["PowerController"]}, f"capabilities (which it has), {sensors}"),
+        ]:
+            DeviceModel.objects.filter(pk=crema.pk).update(**was | changes)
+            (line,) = [line for line in view().splitlines() if "differs" in line]
+            assert f"announced in {fields}: to be" in line
 
     def test_of_an_announcement_whose_answer_was_lost_nothing_is_claimed(self, linked: Any) -> None:
         Endpoint.objects.update(announced_digest="unsure")
@@ -105,12 +98,6 @@ class TestCommand:
     def test_a_released_device_is_to_be_forgotten(self, linked: Any, machine: Any) -> None:
         registry.release(machine)
         assert "a DeleteReport is due" in view()
-
-    def test_no_token_is_in_it(self, linked: Any) -> None:
-        grant = AlexaGrant.objects.get(pk=linked.pk)
-        said = view() + view("--json")
-        assert grant.access_token not in said
-        assert grant.refresh_token not in said
 
     def test_a_stranger_is_not_there(self, db: None) -> None:
         with pytest.raises(CommandError, match="no customer nobody@"):
@@ -158,20 +145,17 @@ class TestResync:
         assert LogEntry.objects.get().change_message == "Resync: Ticket 77"
         assert "description" in Endpoint.objects.get().changed
 
-    def test_without_the_permission_nobody_resyncs(self, client: Any, staff: Any, linked: Any, alice: Any) -> None:
+    def test_the_page_shows_the_answer_and_no_token_and_without_the_permission_nobody_resyncs(
+        self, client: Any, staff: Any, linked: Any, alice: Any
+    ) -> None:
         page = f"/admin/skill/alexagrant/of/{alice.pk}/"
-        shown = client.get(page)
-        assert shown.status_code == 200
-        assert b"Tell Alexa everything again" not in shown.content
+        shown = client.get(page).content.decode()
+        assert "Discover.Response" in shown
+        assert "Alexa would take it." in shown
+        assert AlexaGrant.objects.get().access_token not in shown
+        assert "Tell Alexa everything again" not in shown
         assert client.post(page, {"reason": "x"}).status_code == 403
         assert Endpoint.objects.get().changed == {}
-
-
-def test_the_page_shows_the_answer_and_no_token(client: Any, staff: Any, linked: Any, alice: Any) -> None:
-    text = client.get(f"/admin/skill/alexagrant/of/{alice.pk}/").content.decode()
-    assert "Discover.Response" in text
-    assert "Alexa would take it." in text
-    assert AlexaGrant.objects.get().access_token not in text
 
 
 def test_a_stranger_does_not_see_it(client: Any, alice: Any, django_user_model: Any) -> None:

@@ -100,13 +100,6 @@ class TestDeploy:
         held = boto3.client("iam").get_role_policy(RoleName=NAME, PolicyName=courier.LOGS)
         assert held["PolicyDocument"] == courier.MAY_LOG
 
-    def test_twice_changes_nothing(self, aws: None) -> None:
-        deploy("--region", "EU")
-        before = function("eu-west-1"), permissions("eu-west-1")
-        said = deploy("--region", "EU")
-        assert said.count(": exists") == 3
-        assert (function("eu-west-1"), permissions("eu-west-1")) == before
-
     def test_a_dry_run_says_everything_and_does_nothing(self, aws: None) -> None:
         said = deploy("--dry-run")
         assert said.count("would be made") == 4
@@ -114,7 +107,9 @@ class TestDeploy:
         assert boto3.client("lambda", "us-east-1").list_functions()["Functions"] == []
         assert boto3.client("iam").list_roles()["Roles"] == []
 
-    def test_what_differs_is_set_right_and_the_rest_stays(self, aws: None) -> None:
+    def test_what_differs_is_set_right_and_the_rest_stays_and_another_skill_gets_leave_of_its_own(
+        self, aws: None
+    ) -> None:
         deploy("--region", "NA")
         there = boto3.client("lambda", "us-east-1")
         there.update_function_code(FunctionName=NAME, ZipFile=zipped(b"def lambda_handler(event, context): pass"))
@@ -132,16 +127,15 @@ class TestDeploy:
         assert made["Timeout"] == 8
         assert made["Environment"]["Variables"]["COURIER_SECRET"] == SECRET
         assert made["Environment"]["Variables"]["SKILL_REGION"] == "NA", "what others put there"
+        before = made, permissions()
         assert deploy("--region", "NA").count(": exists") == 3
-
-    def test_another_skill_gets_leave_of_its_own(self, aws: None) -> None:
-        deploy("--region", "NA")
+        assert (function(), permissions()) == before, "twice changes nothing"
         other = SKILL.replace("0a6d", "0000")
         call_command("lambda_deploy", other, "--region", "NA", stdout=StringIO())
         assert {s["Condition"]["StringEquals"]["lambda:EventSourceToken"] for s in permissions()} == {SKILL, other}
 
     @pytest.mark.parametrize("skill", ["", "skill", "amzn1.ask.skill.", "amzn1.ask.skill.x y"])
-    def test_what_is_no_skill_id_is_refused(self, aws: None, skill: str) -> None:
+    def test_what_is_no_skill_id_is_refused(self, skill: str) -> None:
         with pytest.raises(CommandError, match="no skill ID"):
             call_command("lambda_deploy", skill)
 

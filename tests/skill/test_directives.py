@@ -14,7 +14,6 @@ from tests.skill.deeds import (
     accept_grant,
     directive,
     error_of,
-    gone_after,
     more_machines,
     reading,
     report_state,
@@ -120,9 +119,9 @@ def test_an_offline_machine_answers_with_its_last_values(ask: Any, token: str, m
     assert values == {"level": {"@type": "Percentage", "value": 64}, "connectivity": {"value": "UNREACHABLE"}}
 
 
-@pytest.mark.parametrize("endpoint", ["", "unknown", str(uuid.UUID(int=7)), "x" * 300, "\x00"])
-def test_unknown_endpoints(ask: Any, token: str, machine: Any, endpoint: str) -> None:
-    assert error_of(ask(report_state(token, endpoint))) == "NO_SUCH_ENDPOINT"
+def test_unknown_endpoints(ask: Any, token: str, machine: Any) -> None:
+    for endpoint in ["", "unknown", str(uuid.UUID(int=7)), "x" * 300, "\x00"]:
+        assert error_of(ask(report_state(token, endpoint))) == "NO_SUCH_ENDPOINT", endpoint
 
 
 def test_another_customers_machine_looks_like_an_unknown_one(
@@ -190,11 +189,11 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("body", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_an_invalid_directive(ask: Any, body: Any) -> None:
-    answer = ask(body)
-    assert error_of(answer) == "INVALID_DIRECTIVE"
-    assert answer["event"]["payload"]["message"]
+def test_nonsense_is_an_invalid_directive(ask: Any) -> None:
+    for body in NONSENSE:
+        answer = ask(body)
+        assert error_of(answer) == "INVALID_DIRECTIVE", body[:300]
+        assert answer["event"]["payload"]["message"], body[:300]
 
 
 def test_the_error_of_a_broken_directive_still_answers_to_it(ask: Any) -> None:
@@ -211,12 +210,11 @@ def test_an_unknown_region_is_refused(ask: Any, token: str) -> None:
     assert error_of(ask(directive("Alexa.Discovery", "Discover", token), region="MARS")) == "INVALID_DIRECTIVE"
 
 
-@pytest.mark.parametrize("secret", ["", "wrong", "ä"])
-def test_whoever_is_not_the_courier_is_refused(client: Any, secret: str) -> None:
-    response = client.post(
-        "/skill/directive", "{}", content_type="application/json", headers={"X-Courier-Secret": secret}
-    )
-    assert response.status_code == 403
+def test_whoever_is_not_the_courier_is_refused(client: Any) -> None:
+    for secret in ["", "wrong", "ä"]:
+        headers = {"X-Courier-Secret": secret}
+        answer = client.post("/skill/directive", "{}", content_type="application/json", headers=headers)
+        assert answer.status_code == 403, secret
     assert client.get("/skill/directive").status_code == 405
 
 
@@ -232,18 +230,6 @@ def test_a_portal_without_the_door_before_its_middleware_answers_the_same(
         answer["event"]["header"].pop("messageId")
         answer["context"] = [item | {"timeOfSample": ""} for item in answer["context"]["properties"]]
     assert first == second
-
-
-@pytest.mark.parametrize("name", ["Discover", "ReportState", "AcceptGrant"])
-def test_our_own_trouble_never_says_that_a_credential_is_bad(ask: Any, token: str, machine: Any, name: str) -> None:
-    bodies = {
-        "Discover": directive("Alexa.Discovery", "Discover", token),
-        "ReportState": report_state(token, str(machine.ownership)),
-        "AcceptGrant": accept_grant(token, "code"),
-    }
-    with gone_after(0):
-        answer = ask(bodies[name])
-    assert error_of(answer) == ("ACCEPT_GRANT_FAILED" if name == "AcceptGrant" else "INTERNAL_ERROR")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -290,27 +276,26 @@ class TestAcceptGrant:
         assert dict(AlexaGrant.objects.values_list("region", "state")) == {"NA": "dormant", "EU": "active"}
         assert dict(Endpoint.objects.values_list("region", "due_at"))["NA"] is None
 
-    @pytest.mark.parametrize(
-        "refusal",
-        [(400, {"error": "invalid_grant"}), (401, {"error": "invalid_client"}), (500, {}), (200, {"nothing": "here"})],
-        ids=["invalid_grant", "invalid_client", "500", "no token"],
-    )
-    def test_a_refusal_fails_the_linking_and_stores_nothing(
-        self, ask: Any, token: str, amazon: Any, refusal: Any
-    ) -> None:
-        amazon.lwa_script = lambda form: refusal
-        answer = ask(accept_grant(token))
-        assert error_of(answer) == "ACCEPT_GRANT_FAILED"
-        assert answer["event"]["header"]["namespace"] == "Alexa.Authorization"
-        assert not AlexaGrant.objects.exists()
+    def test_a_refusal_fails_the_linking_and_stores_nothing(self, ask: Any, token: str, amazon: Any) -> None:
+        for refusal in [
+            (400, {"error": "invalid_grant"}),
+            (401, {"error": "invalid_client"}),
+            (500, {}),
+            (200, {"nothing": "here"}),
+        ]:
+            amazon.lwa_script = lambda form, refusal=refusal: refusal
+            answer = ask(accept_grant(token))
+            assert error_of(answer) == "ACCEPT_GRANT_FAILED", refusal
+            assert answer["event"]["header"]["namespace"] == "Alexa.Authorization"
+            assert not AlexaGrant.objects.exists(), refusal
 
     def test_login_with_amazon_out_of_reach(self, ask: Any, token: str, settings: Any) -> None:
         settings.LWA_TOKEN_URL = "http://127.0.0.1:9/auth/o2/token"
         assert error_of(ask(accept_grant(token))) == "ACCEPT_GRANT_FAILED"
 
-    @pytest.mark.parametrize("broken", [{"code": ""}, {"code": 5}, {"type": "Other"}])
-    def test_malformed_grants(self, ask: Any, token: str, broken: dict[str, Any]) -> None:
-        assert error_of(ask(accept_grant(token, **broken))) == "ACCEPT_GRANT_FAILED"
+    def test_malformed_grants(self, ask: Any, token: str) -> None:
+        for broken in [{"code": ""}, {"code": 5}, {"type": "Other"}]:
+            assert error_of(ask(accept_grant(token, **broken))) == "ACCEPT_GRANT_FAILED", broken
 
     def test_discover_after_it_leaves_nothing_to_announce(
         self, ask: Any, token: str, machine: Any, amazon: Any

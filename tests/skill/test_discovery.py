@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from devices import catalogue, registry
 from devices.models import Device, DeviceModel, Marketplace, ModelMarketplace, Slot
-from skill import endpoints, health, linking, verdict
+from skill import endpoints, health, linking, outbox, verdict
 from skill.alexa import discovery
 from skill.models import AlexaGrant, Endpoint
 from tests import oracle
+from tests.people import owned
 from tests.skill.deeds import deliver_all, directive, make_due, reading, report_state
 
 pytestmark = pytest.mark.django_db
@@ -42,8 +43,7 @@ def grinder_of(alice: Any, **changes: Any) -> Device:
         "description": "Grinder by Nordkap Home",
     }
     model = DeviceModel.objects.create(**facts | changes)
-    registered = registry.register("GRD1-0001", model)
-    return registry.claim(alice, "GRD1-0001", registered.claim_code)
+    return owned(alice, model, f"{model.model_id}-0001")
 
 
 def sell(model: DeviceModel, code: str, name: str) -> None:
@@ -127,30 +127,28 @@ class TestOneBadDevice:
         assert set(discover(ask, token)) == {"Crema 20", "Grind 1"}
         assert health.left_out_endpoints() == []
 
-    @pytest.mark.parametrize(
-        "changes", [{"description": ""}, {"manufacturer": ""}, {"display_category": "GRINDER"}, {"description": " "}]
-    )
     def test_announcements_go_on_without_it(
-        self, machine: Any, alice: Any, amazon: Any, changes: dict[str, str], transactional_db: None
+        self, machine: Any, alice: Any, amazon: Any, transactional_db: None
     ) -> None:
-        grinder = grinder_of(alice, **changes)
+        faults = [{"description": ""}, {"manufacturer": ""}, {"display_category": "GRINDER"}, {"description": " "}]
+        for number, fault in enumerate(faults):
+            grinder_of(alice, model_id=f"GRIND-{number}", **fault)
         linking.accept_grant(alice, "code-1", "NA")
         make_due(Endpoint.objects.all())
         deliver_all()
         (report,) = amazon.named("AddOrUpdateReport")
         assert [item["endpointId"] for item in report["event"]["payload"]["endpoints"]] == [str(machine.ownership)]
-        row = Endpoint.objects.get(device=grinder)
-        assert row.left_out
-        assert row.last_code == "LEFT_OUT"
-        assert not row.announced_digest
-        DeviceModel.objects.filter(pk=grinder.device_model_id).update(
+        bad = Endpoint.objects.exclude(device=machine)
+        assert all(row.left_out for row in bad)
+        assert set(bad.values_list("last_code", "announced_digest")) == {("LEFT_OUT", "")}
+        DeviceModel.objects.exclude(pk=machine.device_model_id).update(
             description="Grinder", manufacturer="Nordkap", display_category="OTHER"
         )
-        make_due(Endpoint.objects.filter(pk=row.pk))
+        make_due(bad)
         deliver_all()
-        row.refresh_from_db()
-        assert (row.left_out, row.last_code) == ("", "")
-        assert len(amazon.named("AddOrUpdateReport")) == 2
+        assert set(bad.values_list("left_out", "last_code")) == {("", "")}
+        (_, report) = amazon.named("AddOrUpdateReport")
+        assert len(report["event"]["payload"]["endpoints"]) == len(faults)
 
     def test_what_alexa_knows_already_goes_on_being_reported(
         self, linked: Any, machine: Any, crema: Any, amazon: Any
@@ -235,8 +233,7 @@ def test_queries_stay_the_same_for_one_device_and_for_many_models(
                 slot_id=f"s{slot}", name=f"S{slot}", instance=f"S.{slot}", replenishment_id=f"r{number}{slot}"
             )
         sell(model, "US", f"Model {number}")
-        registered = registry.register(f"M{number}-1", model)
-        registry.claim(alice, f"M{number}-1", registered.claim_code)
+        outbox.follow_ownership([owned(alice, model, f"M{number}-1").pk])
     discover(ask, token)  # what is told for the first time is written down
     many = count(directive("Alexa.Discovery", "Discover", token)), count(report_state(token, str(machine.ownership)))
     assert one == many == (5, 2)
