@@ -56,9 +56,8 @@ def hidden(page: Page) -> dict[str, str]:
     return {e.attributes["name"]: e.attributes.get("value", "") for e in inside if e.attributes.get("type") == "hidden"}
 
 
-@pytest.mark.parametrize(
-    ("address", "title"),
-    [
+def test_pages_for_those_who_are_not_signed_in(client: Any, db: None, settings: Any) -> None:
+    for address, title in (
         ("/", "Never run out"),
         ("/accounts/login/", "Sign in"),
         ("/accounts/signup/", "Create an account"),
@@ -67,15 +66,13 @@ def hidden(page: Page) -> dict[str, str]:
         ("/accounts/confirm-email/", "Look into your mail"),
         ("/accounts/confirm-email/nonsense/", "Confirm your email address"),
         ("/accounts/inactive/", "This account is switched off"),
-    ],
-)
-def test_pages_for_those_who_are_not_signed_in(address: str, title: str, client: Any, db: None, settings: Any) -> None:
-    answer = client.get(address)
-    page = page_of(answer)
-    assert answer.status_code == 200
-    assert page.text_of("title") == f"{title} · {settings.SITE_NAME}"
-    assert faults(page) == []
-    assert [e for e in page.all("nav") if e.attributes.get("aria-label") == "Main"] == []
+    ):
+        answer = client.get(address)
+        page = page_of(answer)
+        assert answer.status_code == 200, address
+        assert page.text_of("title") == f"{title} · {settings.SITE_NAME}"
+        assert faults(page) == [], address
+        assert [e for e in page.all("nav") if e.attributes.get("aria-label") == "Main"] == [], address
 
 
 def test_the_policy_of_the_pages_allows_nothing_inline(client: Any, db: None) -> None:

@@ -44,13 +44,13 @@ def test_a_day_later_it_no_longer_says_so(hers: Any, machine: Any) -> None:
     assert "The 24 hours for cancelling are over" in text
 
 
-@pytest.mark.parametrize(
-    ("state", "word"), [("SHIPPED", "Shipped"), ("CANCELLED", "Cancelled"), ("UNCLEAR", "Being clarified")]
-)
-def test_other_states_offer_no_cancelling(state: str, word: str, hers: Any, machine: Any) -> None:
-    ordered(machine, state)
+def test_other_states_offer_no_cancelling(hers: Any, machine: Any) -> None:
+    states = {"SHIPPED": "Shipped", "CANCELLED": "Cancelled", "UNCLEAR": "Being clarified"}
+    for state in states:
+        ordered(machine, state)
     page = page_of(hers.get("/orders/"))
-    assert word in page.text
+    for word in states.values():
+        assert word in page.text
     assert "cancel in your Amazon account until" not in page.text
     assert "are over" not in page.text
     assert faults(page) == []
@@ -87,10 +87,10 @@ def test_newest_first_and_a_page_at_a_time(hers: Any, machine: Any) -> None:
     assert faults(first) == faults(second) == []
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "99", "x", "%00"])
-def test_a_page_that_does_not_exist_is_no_error(page: str, hers: Any, machine: Any) -> None:
+def test_a_page_that_does_not_exist_is_no_error(hers: Any, machine: Any) -> None:
     ordered(machine)
-    assert hers.get(f"/orders/?page={page}").status_code == 200
+    for page in ("0", "-1", "99", "x", "%00"):
+        assert hers.get(f"/orders/?page={page}").status_code == 200, page
 
 
 def test_no_orders_yet(hers: Any) -> None:

@@ -55,10 +55,10 @@ def test_the_measure_itself() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("ink", "ground", "least"), PAIRS)
-def test_contrast(theme: str, ink: str, ground: str, least: float) -> None:
+def test_contrast(theme: str) -> None:
     colours = palette(theme)
-    assert contrast(colours[ink], colours[ground]) >= least
+    measured = [(ink, ground, contrast(colours[ink], colours[ground]), least) for ink, ground, least in PAIRS]
+    assert [pair for pair in measured if pair[2] < pair[3]] == []
 
 
 def test_dark_overrides_every_colour() -> None:

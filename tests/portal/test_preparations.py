@@ -1,6 +1,5 @@
 """`make run` hands the same settings to the portal and to the sandbox, wherever they come from, and leaves Amazon's where they are."""
 
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 
 from portal import preparations
 from portal.sandbox.settings import Settings, from_environment
-from tests.portal.test_settings import SETTINGS
+from tests.portal.test_settings import settings_of_now
 
 PORTS = {"PORTAL_PORT": 9000, "SANDBOX_PORT": 9100, "MACHINE_PORT": 9101}
 Both = Callable[..., tuple[dict[str, Any], Settings]]
@@ -34,7 +33,7 @@ def both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Both:
         monkeypatch.setattr(preparations.os, "environ", {"PATH": "/usr/bin", **given})
         handed_on = preparations.environment(tmp_path, PORTS)
         monkeypatch.setattr(preparations.os, "environ", handed_on)
-        return runpy.run_path(str(SETTINGS)), from_environment(handed_on)
+        return settings_of_now(), from_environment(handed_on)
 
     return understood
 

@@ -42,6 +42,15 @@ def test_after_too_many_guesses_even_the_right_one_must_wait(client: Any) -> Non
     refused = knock(client, PASSWORD)
     assert "Too many failed login attempts" in refused.content.decode()
     assert client.get("/admin/").status_code == 302
+    push_out_of_the_cache()
+    assert "Too many failed login attempts" in knock(client, PASSWORD).content.decode(), "a stranger cannot help"
+
+
+def push_out_of_the_cache() -> None:
+    entries = "SELECT 'zz' || n, 'x', now() + interval '1 hour' FROM generate_series(1, 2000) AS n"
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO portal_cache {entries}")
+    cache.set("one-more", 1)
 
 
 def test_guesses_at_the_other_door_count_too(client: Any) -> None:
@@ -50,16 +59,6 @@ def test_guesses_at_the_other_door_count_too(client: Any) -> None:
     assert "Too many failed login attempts" in knock(client, PASSWORD).content.decode()
 
 
-def test_a_stranger_cannot_push_the_count_out_of_the_cache(client: Any) -> None:
-    for guess in range(10):
-        knock(client, f"guess {guess}")
-    entries = "SELECT 'zz' || n, 'x', now() + interval '1 hour' FROM generate_series(1, 2000) AS n"
-    with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO portal_cache {entries}")
-    cache.set("one-more", 1)
-    assert "Too many failed login attempts" in knock(client, PASSWORD).content.decode()
-
-
-@pytest.mark.parametrize("email", ["", "\x00", "nobody@example.com", "a" * 400])
-def test_whatever_is_typed_gets_an_answer(client: Any, email: str) -> None:
-    assert knock(client, "x", email).status_code == 200
+def test_whatever_is_typed_gets_an_answer(client: Any) -> None:
+    for email in ("", "\x00", "nobody@example.com", "a" * 400):
+        assert knock(client, "x", email).status_code == 200, email
