@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from statistics import fmean, stdev
+from statistics import fmean
 
 LOOK_BACK = timedelta(days=28)
 WEEK = 7
@@ -73,7 +73,8 @@ def _whole_weeks(consumed: Mapping[date, Decimal], today: date) -> list[float]:
 
 def _days_until(left: float, days: list[float]) -> tuple[float, float, float]:
     """After how many days it is empty: early, likely, late; late is infinite where the average may be nothing at all."""
-    mean, variance, many = fmean(days), stdev(days) ** 2, len(days)
+    mean, many = fmean(days), len(days)
+    variance = math.fsum((day - mean) ** 2 for day in days) / (many - 1)
     spread = variance * _quantile(many - 1) ** 2
     a, b, c = mean**2 - spread / many, 2 * mean * left + spread, left**2
     root = math.sqrt(max(b * b - 4 * a * c, 0))

@@ -14,18 +14,12 @@ from django.urls import reverse
 from devices import catalogue
 from devices.admin.draft_forms import DraftForms
 from devices.catalogue import Description
-from devices.models import Device, DeviceModel, HandCheck, Marketplace, Picture, Revision
-from tests.devices.products import BEANS, CREMA, PICTURE, SHOPS
-
-
-@pytest.fixture(autouse=True)
-def shops(db: None) -> None:
-    for code, locale in SHOPS.items():
-        Marketplace.objects.get_or_create(code=code, defaults={"name": code, "locale": locale})
+from devices.models import Device, DeviceModel, HandCheck, Picture, Revision
+from tests.devices.products import BEANS, CREMA, PICTURE
 
 
 @pytest.fixture
-def staff(django_user_model: Any) -> Client:
+def staff(db: None, django_user_model: Any) -> Client:
     client = Client()
     client.force_login(django_user_model.objects.create_superuser("sam@example.com", "a long enough password"))
     return client
@@ -61,7 +55,7 @@ def typed(description: Description, seen: Description, **more: Any) -> dict[str,
     return data | more
 
 
-def test_the_forms_say_back_what_they_were_given() -> None:
+def test_the_forms_say_back_what_they_were_given(db: None) -> None:
     forms = DraftForms(CREMA, typed(CREMA, CREMA))
     assert forms.is_valid(), (forms.model.errors, forms.sales.errors, forms.slots.errors)
     assert forms.description() == CREMA
@@ -117,7 +111,7 @@ def test_errors_of_lint_hide_the_button(staff: Client, crema: DeviceModel) -> No
 
 def test_a_draft_saved_by_somebody_else_is_not_overwritten(staff: Client, crema: DeviceModel) -> None:
     live = catalogue.live(crema)
-    staff.post(page("draft", crema), typed(CREMA, live))
+    drafted(crema)
     answer = staff.post(page("draft", crema), typed(replace(CREMA, name="Mine"), live))
     assert "Somebody else has saved this draft" in answer.content.decode()
     assert "Mine" in answer.content.decode()
@@ -179,7 +173,7 @@ def test_a_picture_is_kept_and_shown_harmlessly(staff: Client, crema: DeviceMode
 
 
 def test_a_draft_is_thrown_away(staff: Client, crema: DeviceModel) -> None:
-    staff.post(page("draft", crema), typed(CREMA, catalogue.live(crema)))
+    drafted(crema)
     staff.post(page("draft", crema), {"discard": "1"})
     assert Revision.objects.get().state == "discarded"
     assert "away" in LogEntry.objects.get().change_message

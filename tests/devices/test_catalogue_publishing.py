@@ -29,13 +29,8 @@ from devices.models import (
     Slot,
 )
 from devices.signals import endpoint_changed, reach_asked
-from tests.devices.products import BEANS, CREMA, PICTURE, SHOPS, beans
-
-
-@pytest.fixture(autouse=True)
-def shops(db: None) -> None:
-    for code, locale in SHOPS.items():
-        Marketplace.objects.get_or_create(code=code, defaults={"name": code, "locale": locale})
+from tests.devices.products import BEANS, CREMA, PICTURE, beans
+from tests.people import owned
 
 
 @pytest.fixture
@@ -127,8 +122,7 @@ def test_what_alexa_does_not_know_touches_nobody(crema: DeviceModel, machine: De
 
 
 def fleet(model: DeviceModel, owner: Any, size: int) -> list[int]:
-    made = [registry.register(f"CRM20-{number:04}", model) for number in range(size)]
-    return sorted(registry.claim(owner, unit.device.serial_number, unit.claim_code).pk for unit in made)
+    return [owned(owner, model, f"CRM20-{number:04}").pk for number in range(size)]
 
 
 def test_many_are_told_in_ascending_sets(crema: DeviceModel, bob: Any, told: Any, monkeypatch: Any) -> None:
@@ -303,7 +297,7 @@ def test_an_id_that_another_model_is_told_is_refused(crema: DeviceModel) -> None
     assert [finding.name for finding in refusal.value.findings] == ["replenishment-id-twice"]
 
 
-def test_pictures_are_what_amazon_takes() -> None:
+def test_pictures_are_what_amazon_takes(db: None) -> None:
     kept = catalogue.keep_picture(PICTURE)
     assert catalogue.keep_picture(PICTURE) == kept
     assert kept.media_type == "image/png"
@@ -313,24 +307,24 @@ def test_pictures_are_what_amazon_takes() -> None:
         catalogue.keep_picture(PICTURE + bytes(1_000_000))
 
 
-@pytest.mark.parametrize(
-    ("where", "document"),
-    [
-        ("description", []),
-        ("description", {}),
-        ("description", {"model_id": "X", "nmae": "Crema"}),
-        ("description.name", {"model_id": "X", "name": 5}),
-        ("description.name", {"model_id": "X", "name": "nul\0"}),
-        ("description.warranty_months", {"model_id": "X", "warranty_months": -1}),
-        ("description.slots[0].capacity", {"model_id": "X", "slots": [{"slot_id": "b", "capacity": "NaN"}]}),
-        ("description.slots[0].names[0]", {"model_id": "X", "slots": [{"slot_id": "b", "names": [["en-US"]]}]}),
-        ("description.marketplaces[0]", {"model_id": "X", "marketplaces": [{"friendly_name": "here"}]}),
-    ],
-)
-def test_a_document_that_is_no_description_says_where(where: str, document: Any) -> None:
-    with pytest.raises(catalogue.DescriptionRefused) as refusal:
-        Description.from_json(document)
-    assert refusal.value.where == where
+NO_DESCRIPTIONS: list[tuple[str, Any]] = [
+    ("description", []),
+    ("description", {}),
+    ("description", {"model_id": "X", "nmae": "Crema"}),
+    ("description.name", {"model_id": "X", "name": 5}),
+    ("description.name", {"model_id": "X", "name": "nul\0"}),
+    ("description.warranty_months", {"model_id": "X", "warranty_months": -1}),
+    ("description.slots[0].capacity", {"model_id": "X", "slots": [{"slot_id": "b", "capacity": "NaN"}]}),
+    ("description.slots[0].names[0]", {"model_id": "X", "slots": [{"slot_id": "b", "names": [["en-US"]]}]}),
+    ("description.marketplaces[0]", {"model_id": "X", "marketplaces": [{"friendly_name": "here"}]}),
+]
+
+
+def test_a_document_that_is_no_description_says_where() -> None:
+    for where, document in NO_DESCRIPTIONS:
+        with pytest.raises(catalogue.DescriptionRefused) as refusal:
+            Description.from_json(document)
+        assert refusal.value.where == where, document
 
 
 def test_publishing_by_command(crema: DeviceModel, machine: Device, told: Any, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from devices import catalogue, registry
+from devices import catalogue
 from devices.catalogue import PublishRefused, SlotDescription, publishing
 from devices.inventory import Measurement, record_reading
 from devices.models import Device, DeviceModel, Revision, Slot
 from devices.signals import endpoint_changed
 from tests.devices.together import at_once
+from tests.people import owned
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -85,8 +86,7 @@ def test_readings_go_on_while_a_model_is_published(crema: DeviceModel, machine: 
 
 def test_two_sweeps_tell_each_device_once(crema: DeviceModel, alice: Any, told: list[int], monkeypatch: Any) -> None:
     monkeypatch.setattr(publishing, "AT_ONCE", 2)
-    made = [registry.register(f"CRM20-{number:04}", crema) for number in range(9)]
-    ids = [registry.claim(alice, unit.device.serial_number, unit.claim_code).pk for unit in made]
+    ids = [owned(alice, crema, f"CRM20-{number:04}").pk for number in range(9)]
     catalogue.publish(renamed(crema, "Crema twenty"), "Because.", seconds=0)
     assert at_once([catalogue.tell_waiting] * 3)
     catalogue.tell_waiting()
