@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from portal import embedded, preparations
-from tests.make_run import ROOT, MakeRun, house
+from tests.make_run import ROOT, MakeRun
 from tests.the_house import free_port
 
-__all__ = ["house"]
 pytestmark = pytest.mark.long
 
 
@@ -52,7 +51,8 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_foreign_server_out_of_reach_is_named(house: MakeRun) -> None:
+def test_a_foreign_server_out_of_reach_is_named(tmp_path: Path) -> None:
+    house = MakeRun(tmp_path / "Alice's data, with spaces")
     said = house.try_to_run(PGHOST="/no/such/folder").splitlines()
     assert len(said) == 4, "one sentence, and what was done before"
     assert said[0] == "Using the PostgreSQL server at /no/such/folder …"
