@@ -139,15 +139,18 @@ def test_skill_disabled_closes_only_after_the_first_minutes(linked: Any, machine
     assert AlexaGrant.objects.get().state == "closed"
 
 
-@pytest.mark.parametrize("code", ["SKILL_NEVER_ENABLED_EXCEPTION", "INSUFFICIENT_PERMISSION_EXCEPTION", ""])
-def test_other_403s_keep_the_link(linked: Any, machine: Any, amazon: Any, code: str) -> None:
+def test_other_403s_keep_the_link(linked: Any, machine: Any, amazon: Any) -> None:
     AlexaGrant.objects.update(accepted_at=Now() - timedelta(days=1))
-    amazon.script = lambda event: (403, code)
-    reading(machine, 20, 1)
-    delivery.deliver(5)
-    assert AlexaGrant.objects.get().state == "active"
-    endpoint = Endpoint.objects.annotate(now=Now()).get()
-    assert endpoint.due_at - endpoint.now > timedelta(seconds=5)
+    for number, code in enumerate(["SKILL_NEVER_ENABLED_EXCEPTION", "INSUFFICIENT_PERMISSION_EXCEPTION", ""], 1):
+        amazon.script = lambda event, code=code: (403, code)
+        amazon.attempts.clear()
+        reading(machine, 20 - number, number)
+        make_due(Endpoint.objects.all())
+        delivery.deliver(5)
+        assert amazon.attempts, code
+        assert AlexaGrant.objects.get().state == "active", code
+        endpoint = Endpoint.objects.annotate(now=Now()).get()
+        assert endpoint.due_at - endpoint.now > timedelta(seconds=5), code
 
 
 def test_a_late_answer_to_an_old_generation_changes_nothing(linked: Any, machine: Any, amazon: Any, alice: Any) -> None:

@@ -311,7 +311,9 @@ def test_three_hundred_and_one_machines(
         for number in range(300)
     )  # fmt: skip
     linking.accept_grant(alice, "code-1", "NA")
-    assert len(ask(directive("Alexa.Discovery", "Discover", token))["event"]["payload"]["endpoints"]) == 300
+    told = ask(directive("Alexa.Discovery", "Discover", token))["event"]["payload"]["endpoints"]
+    assert len(told) == 300
+    assert str(machine.ownership) in [endpoint["endpointId"] for endpoint in told], "the first that was claimed"
     assert Endpoint.objects.count() == 300
     Endpoint.objects.update(announced_digest="unsure")
     make_due(Endpoint.objects.all())

@@ -98,27 +98,22 @@ def test_no_token_and_no_code_is_kept(alexa: Application, hers: Client, machine:
     assert "invalid_grant" in text
 
 
-@pytest.mark.parametrize(
-    ("changes", "cause"),
-    [
+def test_a_request_that_is_wrong_is_traced_and_its_reference_shown(alexa: Application, client: Client) -> None:
+    """To a stranger, who is not even asked to sign in."""
+    for changes, cause in [
         ({"client_id": "nobody"}, "unknown_client"),
         ({"redirect_uri": "https://evil.example/"}, "wrong_redirect"),
         ({"scope": "everything"}, "bad_request"),
         ({"code_challenge": "x" * 43, "code_challenge_method": "plain"}, "bad_request"),
-    ],
-)
-def test_a_request_that_is_wrong_is_traced_and_its_reference_shown(
-    alexa: Application, client: Client, changes: dict[str, str], cause: str
-) -> None:
-    """To a stranger, who is not even asked to sign in."""
-    answer = client.get(address(**changes))
-    attempt = LinkingAttempt.objects.get()
-    assert attempt.failure == cause
-    assert verdict().outcome == "failed"
-    if answer.status_code == 400:
-        assert attempt.reference in answer.content.decode()
-    else:
-        assert answer["Location"].startswith(REDIRECT + "?error=")
+    ]:
+        answer = client.get(address(**changes))
+        attempt = LinkingAttempt.objects.get()
+        assert (attempt.failure, verdict().outcome) == (cause, "failed"), changes
+        if answer.status_code == 400:
+            assert attempt.reference in answer.content.decode(), changes
+        else:
+            assert answer["Location"].startswith(REDIRECT + "?error="), changes
+        attempt.delete()
 
 
 def test_a_console_that_sends_no_challenge(alexa: Application, hers: Client) -> None:

@@ -49,22 +49,26 @@ def refused(machine: Any, amazon: Any) -> Event:
     return event
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(503, "SERVICE_UNAVAILABLE_EXCEPTION"), (429, "THROTTLING_EXCEPTION"), (403, "INSUFFICIENT_PERMISSION_EXCEPTION")],
-)
-def test_after_three_days_it_is_parked_with_amazons_words(pods: Any, amazon: Any, status: int, code: str) -> None:
-    answer(amazon, status, code)
-    event = use(pods)
-    delivery.deliver(5)
-    event.refresh_from_db()
-    assert (event.status, event.last_code, event.last_text, event.attempts) == ("pending", code, "told so", 1)
-    Event.objects.update(first_tried_at=Now() - timedelta(days=3, seconds=1))
-    make_due(Endpoint.objects.all())
-    delivery.deliver(5)
-    event.refresh_from_db()
-    assert (event.status, event.last_code, event.attempts) == ("parked", code, 2)
-    assert health.parked_events() == [f"1 InventoryConsumed: {code} (newest #{event.pk})"]
+def test_after_three_days_it_is_parked_with_amazons_words(pods: Any, amazon: Any) -> None:
+    refusals = {
+        503: "SERVICE_UNAVAILABLE_EXCEPTION",
+        429: "THROTTLING_EXCEPTION",
+        403: "INSUFFICIENT_PERMISSION_EXCEPTION",
+    }
+    for status, code in refusals.items():
+        answer(amazon, status, code)
+        event = use(pods, status)
+        delivery.deliver(5)
+        event.refresh_from_db()
+        assert (event.status, event.last_code, event.last_text, event.attempts) == ("pending", code, "told so", 1)
+        Event.objects.update(first_tried_at=Now() - timedelta(days=3, seconds=1))
+        make_due(Endpoint.objects.all())
+        delivery.deliver(5)
+        event.refresh_from_db()
+        assert (event.status, event.last_code, event.attempts) == ("parked", code, 2)
+        assert health.parked_events() == [f"1 InventoryConsumed: {code} (newest #{event.pk})"]
+        parked.let_go([event.pk])
+        make_due(Endpoint.objects.all())
 
 
 def test_what_nobody_had_time_to_tell_for_days_is_not_given_up_at_the_first_trouble(pods: Any, amazon: Any) -> None:
@@ -99,9 +103,10 @@ def test_the_alarm_stays_until_a_person_decides(pods: Any, amazon: Any) -> None:
     assert parked.resend([event.pk]) == 0
 
 
-def test_told_again_under_the_same_id_and_once(pods: Any, amazon: Any) -> None:
+def test_told_again_at_once_under_the_same_id_and_once(pods: Any, amazon: Any) -> None:
     event = refused(pods, amazon)
-    assert parked.resend([event.pk]) == 1
+    Endpoint.objects.update(due_at=Now() + timedelta(hours=1), not_before=Now() + timedelta(hours=1))
+    assert parked.resend([event.pk]) == 1, "it does not wait for the back-off"
     assert parked.resend([event.pk]) == 0, "it is pending already"
     deliver_all()
     ids = [told["event"]["header"]["messageId"] for told in amazon.named("InventoryConsumed")]
@@ -123,14 +128,6 @@ def test_told_again_has_three_days_again(pods: Any, amazon: Any) -> None:
     delivery.deliver(5)
     event.refresh_from_db()
     assert event.status == "parked"
-
-
-def test_told_again_does_not_wait_for_the_back_off(pods: Any, amazon: Any) -> None:
-    event = refused(pods, amazon)
-    Endpoint.objects.update(due_at=Now() + timedelta(hours=1), not_before=Now() + timedelta(hours=1))
-    parked.resend([event.pk])
-    deliver_all()
-    assert len(amazon.named("InventoryConsumed")) == 1
 
 
 def test_whose_link_is_no_more_is_not_told(pods: Any, amazon: Any) -> None:
@@ -179,21 +176,22 @@ class TestTheCommand:
         call_command("resend_events", *arguments, stdout=out)
         return out.getvalue()
 
-    def test_by_code(self, pods: Any, amazon: Any) -> None:
+    def test_by_code_by_id_and_all(self, pods: Any, amazon: Any) -> None:
         event = refused(pods, amazon)
         assert "0 of 0" in self.run("--code", "NOTHING")
-        assert "1 parked events would" in self.run("--code", "INVALID_REQUEST_EXCEPTION", "--dry-run")
-        event.refresh_from_db()
-        assert event.status == "parked"
-        assert "1 of 1" in self.run("--code", "INVALID_REQUEST_EXCEPTION", "--name", "InventoryConsumed")
-        event.refresh_from_db()
-        assert event.status == "pending"
-
-    def test_by_id_and_all(self, pods: Any, amazon: Any) -> None:
-        event = refused(pods, amazon)
         assert "0 of 0" in self.run("--message-id", str(uuid.uuid4()))
-        assert "would" in self.run("--all", "--dry-run")
-        assert "1 of 1" in self.run("--message-id", str(event.message_id))
+        for which in (["--all"], ["--code", "INVALID_REQUEST_EXCEPTION"]):
+            assert "1 parked events would" in self.run(*which, "--dry-run")
+        for which in (
+            ["--code", "INVALID_REQUEST_EXCEPTION", "--name", "InventoryConsumed"],
+            ["--message-id", str(event.message_id)],
+        ):
+            event.refresh_from_db()
+            assert event.status == "parked"
+            assert "1 of 1" in self.run(*which)
+            event.refresh_from_db()
+            assert event.status == "pending"
+            Event.objects.update(status="parked")
 
     def test_nothing_said_is_nothing_done(self, db: None) -> None:
         with pytest.raises(CommandError, match="Say which"):

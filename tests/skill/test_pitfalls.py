@@ -63,15 +63,18 @@ def test_1_the_token_that_comes_in_never_goes_out(ask: Any, token: str, machine:
         assert token not in json.dumps(event)
 
 
-@pytest.mark.parametrize("body", ['{"payload": {"type": "SKILL_DISABLED_EXCEPTION", "message": "x"}}', "{}", "", "[1]"])
-def test_2_and_4_only_amazons_own_words_end_a_link(linked: Any, machine: Any, amazon: Any, body: str) -> None:
+def test_2_and_4_only_amazons_own_words_end_a_link(linked: Any, machine: Any, amazon: Any) -> None:
     """The gateway says `code`, not `type`; a 403 that does not say it deletes nothing."""
     AlexaGrant.objects.update(accepted_at=Now() - timedelta(hours=1))
-    amazon.script = lambda event: (403, body, "raw")
-    reading(machine, 40, 1)
-    deliver_all()
-    linked.refresh_from_db()
-    assert linked.state == "active"
+    for body in ['{"payload": {"type": "SKILL_DISABLED_EXCEPTION", "message": "x"}}', "{}", "", "[1]"]:
+        amazon.script = lambda event, body=body: (403, body, "raw")
+        amazon.attempts.clear()
+        reading(machine, 40, 1)
+        make_due(Endpoint.objects.all(), daily=True)
+        deliver_all()
+        assert amazon.attempts, body
+        linked.refresh_from_db()
+        assert linked.state == "active", body
 
 
 def test_3_a_400_is_about_the_event_and_not_about_the_token(linked: Any, machine: Any, amazon: Any) -> None:

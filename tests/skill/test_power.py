@@ -296,18 +296,21 @@ def test_a_machine_that_was_never_heard_of(ask: Any, token: str, machine: Any, l
     }
 
 
-def test_a_machine_without_a_switch(ask: Any, token: str, machine: Any, linked: Any, crema: Any) -> None:
-    crema.capabilities = []
-    crema.save()
-    assert error_of(ask(turn("TurnOn", token, machine))) == "INVALID_DIRECTIVE"
-    assert shadow.read(machine).desired == {}
-
-
-def test_somebody_elses_machine(ask: Any, token: str, machine: Any, crema: Any, bob: Any) -> None:
+def test_who_cannot_be_switched_or_answered_is_not_asked(
+    ask: Any, token: str, machine: Any, linked: Any, crema: Any, bob: Any
+) -> None:
     bobs = owned(bob, crema, "BOBS-1")
-    shadow.update(bobs, reported={"powerState": "OFF"})
     assert error_of(ask(turn("TurnOn", token, bobs))) == "NO_SUCH_ENDPOINT"
     assert not Shadow.objects.filter(device=bobs, desired__powerState="ON").exists()
+    body = turn("TurnOn", token, machine)
+    del body["directive"]["header"]["correlationToken"]
+    assert error_of(ask(body)) == "INVALID_DIRECTIVE"
+    assert error_of(ask(turn("TurnOn", token, machine), region="EU")) == "ENDPOINT_UNREACHABLE", "linked in NA only"
+    crema.capabilities = []
+    crema.save()
+    assert error_of(ask(turn("TurnOn", token, machine))) == "INVALID_DIRECTIVE", "it has no switch"
+    assert shadow.read(machine).desired == {}
+    assert not Event.objects.exists()
 
 
 def test_without_a_link_there_is_no_later(ask: Any, token: str, machine: Any) -> None:
@@ -315,17 +318,6 @@ def test_without_a_link_there_is_no_later(ask: Any, token: str, machine: Any) ->
     assert error_of(ask(turn("TurnOn", token, machine))) == "ENDPOINT_UNREACHABLE"
     assert shadow.read(machine).desired == {}
     assert not Event.objects.exists()
-
-
-def test_a_link_of_another_region_is_not_answered_over(ask: Any, token: str, machine: Any, linked: Any) -> None:
-    assert error_of(ask(turn("TurnOn", token, machine), region="EU")) == "ENDPOINT_UNREACHABLE"
-
-
-def test_without_a_correlation_token(ask: Any, token: str, machine: Any) -> None:
-    body = turn("TurnOn", token, machine)
-    del body["directive"]["header"]["correlationToken"]
-    assert error_of(ask(body)) == "INVALID_DIRECTIVE"
-    assert shadow.read(machine).desired == {}
 
 
 def test_an_answer_that_nobody_waits_for_any_more(ask: Any, token: str, machine: Any, linked: Any, amazon: Any) -> None:
