@@ -76,7 +76,7 @@ class State:
         beside = self.path.with_suffix(".tmp")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
-            json.dump(self.data, file)
+            file.write(json.dumps(self.data))  # piece by piece, as json.dump writes, it takes five times as long
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, self.path)
