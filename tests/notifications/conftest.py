@@ -56,6 +56,16 @@ def undone() -> Iterator[None]:
     certificates.forget()
 
 
+@contextmanager
+def refused(case: object, error: type[Exception], match: str | None = None) -> Iterator[Any]:
+    """pytest.raises for one of many cases: it says which one was not refused, or in other words."""
+    try:
+        with pytest.raises(error, match=match) as problem:
+            yield problem
+    except (pytest.fail.Exception, AssertionError) as problem:
+        pytest.fail(f"{case!r}: {problem}")
+
+
 @pytest.fixture(scope="session")
 def amazon() -> Amazon:
     return Amazon()

@@ -179,9 +179,8 @@ def test_what_the_sandbox_does_not_have_is_asked_of_amazon(certificate_server: F
             certificates.fetch(f"{aws.url}/other.pem")
 
 
-@pytest.mark.parametrize(
-    ("arn", "host", "name"),
-    [
+def test_host_and_signing_name_of_a_topic() -> None:
+    for arn, host, name in (
         ("arn:aws:sns:us-east-1:123456789012:t", "sns.us-east-1.amazonaws.com", "sns.amazonaws.com"),
         (
             "arn:aws:sns:eu-south-1:123456789012:t",
@@ -212,7 +211,5 @@ def test_what_the_sandbox_does_not_have_is_asked_of_amazon(certificate_server: F
         ("arn:aws-cn:sns:us-east-1:123456789012:t", None, None),
         ("arn:aws:sns:s3-us-west-2:123456789012:t", None, None),
         ("arn:aws:sqs:us-east-1:123456789012:t", None, None),
-    ],
-)
-def test_host_and_signing_name_of_a_topic(arn: str, host: str | None, name: str | None) -> None:
-    assert (regions.api_host(arn), regions.signing_name(arn)) == (host, name)
+    ):
+        assert (regions.api_host(arn), regions.signing_name(arn)) == (host, name), arn

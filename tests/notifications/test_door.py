@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from notifications import certificates
 from notifications.models import Message, Topic
 from tests.notifications.signing_amazon import ARN, FILE, Amazon, as_body, as_headers, pem
 
@@ -52,11 +53,11 @@ def test_the_same_id_in_another_topic_is_another_message(door: Any, topic: Any, 
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("address", ["/sns/", "/sns"])
-@pytest.mark.parametrize("method", ["get", "head", "put", "patch", "delete", "options"])
-def test_only_post(address: str, method: str) -> None:
-    answer = getattr(Client(), method)(address)
-    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+def test_only_post() -> None:
+    for method in ("get", "head", "put", "patch", "delete", "options"):
+        for address in ("/sns/", "/sns"):
+            answer = getattr(Client(), method)(address)
+            assert (answer.status_code, answer["Allow"]) == (405, "POST"), (address, method)
 
 
 @pytest.mark.django_db
@@ -77,10 +78,10 @@ def test_no_csrf_token_is_asked_for(certificate_server: Any, set_clock: Any, top
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("size", "status"), [(MEGABYTE, 400), (MEGABYTE + 1, 413), (10 * MEGABYTE, 413)])
-def test_a_body_of_ten_megabytes(size: int, status: int, door: Any, topic: Any) -> None:
-    assert door(b" " * size).status_code == status
-    assert not Message.objects.exists()
+def test_a_body_of_ten_megabytes(door: Any, topic: Any) -> None:
+    for size, status in ((MEGABYTE, 400), (MEGABYTE + 1, 413), (10 * MEGABYTE, 413)):
+        assert door(b" " * size).status_code == status, size
+        assert not Message.objects.exists(), size
 
 
 class Endless(io.RawIOBase):
@@ -115,10 +116,10 @@ def test_a_message_in_chunks_is_understood(certificate_server: Any, set_clock: A
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("length", ["-1", "x", "", "99999999999999999999", "1e9"])
-def test_an_odd_length(length: str, topic: Any) -> None:
-    answer = Client().generic("POST", "/sns/", b"hello", content_type="text/plain", CONTENT_LENGTH=length)
-    assert answer.status_code in (400, 413)
+def test_an_odd_length(topic: Any) -> None:
+    for length in ("-1", "x", "", "99999999999999999999", "1e9"):
+        answer = Client().generic("POST", "/sns/", b"hello", content_type="text/plain", CONTENT_LENGTH=length)
+        assert answer.status_code in (400, 413), length
 
 
 class Broken(io.RawIOBase):
@@ -150,25 +151,20 @@ def test_basic_authentication_where_it_is_configured(door: Any, topic: Any, amaz
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    "sent",
-    [
+def test_wrong_credentials_are_no_reason_to_ask_again(door: Any, topic: Any, amazon: Amazon, settings: Any) -> None:
+    settings.SNS_BASIC_AUTH = ["amazon:secret"]
+    message = amazon.message()
+    for sent in (
         "",
         "Basic",
         "Basic !",
         "Bearer x",
         "Basic " + base64.b64encode(b"amazon:wrong").decode(),
         "Basic " + base64.b64encode(b"amazon").decode(),
-    ],
-)
-def test_wrong_credentials_are_no_reason_to_ask_again(
-    sent: str, door: Any, topic: Any, amazon: Amazon, settings: Any
-) -> None:
-    settings.SNS_BASIC_AUTH = ["amazon:secret"]
-    message = amazon.message()
-    answer = door(message, as_headers(message) | {"authorization": sent})
-    assert answer.status_code == 403
-    assert "WWW-Authenticate" not in answer
+    ):
+        answer = door(message, as_headers(message) | {"authorization": sent})
+        assert answer.status_code == 403, sent
+        assert "WWW-Authenticate" not in answer, sent
 
 
 @pytest.mark.django_db
@@ -179,16 +175,17 @@ def test_without_basic_authentication_nobody_is_challenged(door: Any, topic: Any
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_certificate_out_of_reach_makes_sns_try_again(
-    status: int, door: Any, topic: Any, amazon: Amazon, certificate_server: Any
+    door: Any, topic: Any, amazon: Amazon, certificate_server: Any
 ) -> None:
-    certificate_server.status = status
-    message = amazon.message()
-    assert door(message).status_code == 503
-    assert not Message.objects.exists()
-    certificate_server.status = 200
-    assert door(message).status_code == 200
+    for status in (429, 500, 502, 503, 504):
+        certificates.forget()
+        certificate_server.status = status
+        message = amazon.message()
+        assert door(message).status_code == 503, status
+        assert not Message.objects.filter(message_id=message["MessageId"]).exists(), status
+        certificate_server.status = 200
+        assert door(message).status_code == 200, status
 
 
 @pytest.mark.django_db

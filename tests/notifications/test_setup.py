@@ -12,7 +12,7 @@ from django.utils import timezone
 from notifications import provision, tasks, wanted
 from notifications.models import Topic
 from tests.notifications.at_aws import policy, setup, subscriptions
-from tests.notifications.conftest import undone
+from tests.notifications.conftest import refused, undone
 from tests.notifications.signing_amazon import ARN, Amazon
 from tests.notifications.test_wanted import WIDE
 
@@ -65,7 +65,7 @@ def test_another_kind_than_it_is_entered_is_refused_before_anything_is_done(aws:
     aws.create_topic(Name="dash-orders")
     before = policy(aws)
     for what in ("--apply", "--dry-run"):
-        with pytest.raises(CommandError, match="entered as a topic of Smart Properties"):
+        with refused(what, CommandError, match="entered as a topic of Smart Properties"):
             setup(what, "--kind", "drs")
     assert policy(aws) == before
     assert not boto3.client("sqs").list_queues().get("QueueUrls")
@@ -235,5 +235,5 @@ def test_another_account_s_credentials_are_noticed(aws: Any) -> None:
 
 def test_no_topic_at_all() -> None:
     for arn in ("dash-orders", "arn:aws:sns:mars-1:123456789012:dash"):
-        with pytest.raises(CommandError, match="not the ARN"):
+        with refused(arn, CommandError, match="not the ARN"):
             setup("--dry-run", arn=arn)
