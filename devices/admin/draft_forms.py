@@ -92,11 +92,10 @@ class SaleForm(forms.Form):
     marketplace = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     friendly_name = column(ModelMarketplace, "friendly_name")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, shops: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         said = [(code, code) for code in [self.initial.get("marketplace")] if code]
-        rows = [(row.code, str(row)) for row in Marketplace.objects.all()]
-        self.fields["marketplace"].choices = dict([("", "Choose"), *said, *rows]).items()
+        self.fields["marketplace"].choices = dict([("", "Choose"), *said, *shops]).items()
 
 
 class LinesField(forms.CharField):
@@ -206,7 +205,8 @@ class DraftForms:
     def __init__(self, said: Description, data: Any = None, files: Any = None) -> None:
         self.said = said
         self.model = ModelForm(data, files, initial=_model_initial(said))
-        self.sales = SaleForms(data, prefix="sales", initial=[_shallow(sale) for sale in said.marketplaces])
+        shops, sales = [(shop.code, str(shop)) for shop in Marketplace.objects.all()], map(_shallow, said.marketplaces)
+        self.sales = SaleForms(data, prefix="sales", initial=list(sales), form_kwargs={"shops": shops})
         self.slots = SlotForms(data, prefix="slots", initial=[_slot_initial(slot) for slot in said.slots])
         for form in (*self.sales.forms, *self.slots.forms):
             if "DELETE" in form.fields:

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from devices.catalogue.description import Description, Product, Sale, SlotDescription
 from devices.catalogue.difference import Change, difference
@@ -64,7 +65,7 @@ def _names(slot: Slot) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def open_draft(model: DeviceModel, by: Any = None) -> Revision:
     """The draft of this model; a new one says what is live. Idempotent; a model has one draft at a time."""
-    defaults = {"snapshot": live(model).to_json(), "edited_by": by}
+    defaults = {"snapshot": lambda: live(model).to_json(), "edited_by": by}
     return model.revisions.get_or_create(state=Revision.State.DRAFT, defaults=defaults)[0]
 
 
@@ -130,12 +131,15 @@ def facts_about(model: DeviceModel, now: Description, description: Description) 
 
 
 def _taken(model: DeviceModel, wanted: set[str]) -> dict[str, str]:
-    taken: dict[str, str] = {}
-    for column in ("replenishment_id", "test_replenishment_id", "live_replenishment_id"):
-        rows = Slot.objects.filter(**{f"{column}__in": wanted}).exclude(device_model=model)
-        for text, owner, slot in rows.values_list(column, "device_model__model_id", "slot_id"):
-            taken[text] = f"{owner}, slot {slot}"
-    return taken
+    columns = ("replenishment_id", "test_replenishment_id", "live_replenishment_id")
+    theirs = Q(*((f"{column}__in", wanted) for column in columns), _connector=Q.OR)
+    rows = Slot.objects.filter(theirs).exclude(device_model=model)
+    return {
+        text: f"{owner}, slot {slot}"
+        for owner, slot, *ids in rows.values_list("device_model__model_id", "slot_id", *columns)
+        for text in ids
+        if text in wanted
+    }
 
 
 def _in_use(model: DeviceModel, slot_id: str) -> bool:
