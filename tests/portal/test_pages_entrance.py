@@ -223,23 +223,22 @@ def test_consent_names_what_alexa_will_see_and_who_is_signed_in(
     assert faults(page) == []
 
 
-def test_allow_gives_a_code_and_returns_the_state_unchanged(client: Any, alexa: Any, alice: Any) -> None:
+def test_allow_and_cancel_return_the_state_unchanged_and_what_was_tampered_with_is_refused(
+    client: Any, alexa: Any, alice: Any
+) -> None:
     client.force_login(alice)
     form = hidden(page_of(client.get(authorize())))
+    tampered = client.post(authorize(), form | {"allow": "Allow", "redirect_uri": "https://evil.example/"})
+    assert tampered.status_code == 400
+    assert "Location" not in tampered
+    query = parse_qs(urlsplit(client.post(authorize(), form).url).query)
+    assert (query["error"], query["state"]) == (["access_denied"], [STATE])
+    assert "code" not in query
     answer = client.post(authorize(), form | {"allow": "Allow"})
     query = parse_qs(urlsplit(answer.url).query)
     assert answer.url.startswith(RETURN + "?")
     assert query["state"] == [STATE]
     assert query["code"]
-
-
-def test_cancel_says_so_to_alexa(client: Any, alexa: Any, alice: Any) -> None:
-    client.force_login(alice)
-    form = hidden(page_of(client.get(authorize())))
-    query = parse_qs(urlsplit(client.post(authorize(), form).url).query)
-    assert query["error"] == ["access_denied"]
-    assert query["state"] == [STATE]
-    assert "code" not in query
 
 
 def test_not_you_signs_out_and_comes_back_to_the_same_request(client: Any, alexa: Any, alice: Any) -> None:
@@ -252,23 +251,13 @@ def test_not_you_signs_out_and_comes_back_to_the_same_request(client: Any, alexa
     assert hidden(page_of(answer))["next"] == authorize()
 
 
-@pytest.mark.parametrize("wrong", [{"client_id": "nobody"}, {"redirect_uri": "https://evil.example/"}])
-def test_a_wrong_client_or_return_address_is_a_page_and_no_redirect(
-    wrong: dict[str, str], client: Any, alexa: Any, alice: Any
-) -> None:
+def test_a_wrong_client_or_return_address_is_a_page_and_no_redirect(client: Any, alexa: Any, alice: Any) -> None:
     client.force_login(alice)
-    answer = client.get(authorize(**wrong))
-    page = page_of(answer)
-    assert answer.status_code == 400
-    assert page.text_of("h1") == "Linking is not possible"
-    assert "evil.example" not in answer.content.decode()
-    assert page.all("form") == []
-    assert faults(page) == []
-
-
-def test_a_tampered_consent_is_not_granted(client: Any, alexa: Any, alice: Any) -> None:
-    client.force_login(alice)
-    form = hidden(page_of(client.get(authorize()))) | {"allow": "Allow", "redirect_uri": "https://evil.example/"}
-    answer = client.post(authorize(), form)
-    assert answer.status_code == 400
-    assert "Location" not in answer
+    for wrong in ({"client_id": "nobody"}, {"redirect_uri": "https://evil.example/"}):
+        answer = client.get(authorize(**wrong))
+        page = page_of(answer)
+        assert answer.status_code == 400, wrong
+        assert page.text_of("h1") == "Linking is not possible"
+        assert "evil.example" not in answer.content.decode()
+        assert page.all("form") == []
+        assert faults(page) == [], wrong

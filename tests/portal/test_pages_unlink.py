@@ -120,25 +120,23 @@ def test_a_form_of_another_site_unlinks_nobody(machine: Any) -> None:
     assert grant.state == "active"
 
 
-@pytest.mark.parametrize(
-    ("reason", "words"),
-    [
+def test_why_reporting_stopped(hers: Any, machine: Any) -> None:
+    for reason, words in (
         ("Unlinked by the customer.", "Reporting has stopped because you unlinked it here, on "),
         ("Amazon: SKILL_DISABLED_EXCEPTION", "Reporting has stopped because the skill was disabled in the Alexa app"),
         ("Login with Amazon: invalid_grant", "because Amazon no longer accepts the permission"),
-    ],
-)
-def test_why_reporting_stopped(reason: str, words: str, hers: Any, machine: Any) -> None:
-    grant = granted(machine.owner)
-    assert linking.close(grant.pk, grant.generation, reason)
-    for address in ("/", "/account/", f"/devices/{machine.serial_number}/"):
-        answer = hers.get(address)
-        page = page_of(answer)
-        assert words in page.text
-        assert "Not linked" in page.text
-        assert faults(page) == []
-        assert "EXCEPTION" not in answer.content.decode()
-        assert "invalid_grant" not in answer.content.decode()
+    ):
+        AlexaGrant.objects.all().delete()
+        grant = granted(machine.owner)
+        assert linking.close(grant.pk, grant.generation, reason)
+        for address in ("/", "/account/", f"/devices/{machine.serial_number}/"):
+            answer = hers.get(address)
+            page = page_of(answer)
+            assert words in page.text, address
+            assert "Not linked" in page.text, (reason, address)
+            assert faults(page) == [], (reason, address)
+            assert "EXCEPTION" not in answer.content.decode()
+            assert "invalid_grant" not in answer.content.decode()
 
 
 def test_a_reason_that_nobody_foresaw_still_reads_well() -> None:
