@@ -16,7 +16,8 @@ from devices.inventory import Measurement, record_reading
 from devices.models import Device, Reading
 from skill import claims, delivery, jobs, linking
 from skill.models import Endpoint, Event
-from tests.skill.deeds import deliver_all, levels, make_due, more_machines, pods, reading, report_state
+from tests.people import owned
+from tests.skill.deeds import deliver_all, known, levels, make_due, more_machines, pods, reading, report_state
 from tests.the_house import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -166,19 +167,6 @@ def test_a_reading_during_the_talk_is_not_lost(linked: Any, machine: Any, amazon
     assert [levels(report) for report in amazon.named("ChangeReport")] == [[13], [12]]
 
 
-def test_who_overran_the_lease_changes_nothing(linked: Any, machine: Any) -> None:
-    reading(machine, 20, 1)
-    slow = jobs.load(claims.claim("NA", 10))
-    Endpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
-    quick = jobs.load(claims.claim("NA", 10))
-    (job,) = slow[linked.pk][1]
-    assert claims.settle([claims.Outcome(job, done=["level:Beans.Hopper"], reported=True, whole=True)]) == 0
-    endpoint = Endpoint.objects.get()
-    assert endpoint.lease == quick[linked.pk][1][0].lease
-    assert endpoint.reported_at is None
-    assert endpoint.changed != {}
-
-
 def test_the_claim_reads_what_is_said_after_it_holds_the_row(linked: Any, machine: Any) -> None:
     reading(machine, 20, 1)
     claimed = claims.claim("NA", 10)
@@ -214,10 +202,7 @@ def test_eight_workers_at_once_claim_each_endpoint_once(linked: Any, machine: An
 def test_a_region_that_is_down_starves_nobody(
     linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any, monkeypatch: Any
 ) -> None:
-    from devices import registry
-
-    other, _, code = registry.register("CRM20-0002", crema)
-    other = registry.claim(bob, "CRM20-0002", code)
+    other = owned(bob, crema, "CRM20-0002")
     linking.accept_grant(bob, "code-bob", "EU")
     make_due(Endpoint.objects.filter(region="EU"))
     deliver_all()
@@ -248,16 +233,11 @@ def test_a_region_that_is_down_starves_nobody(
 
 
 def test_a_full_lane_beside_empty_ones_is_not_the_end_of_the_work(
-    linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any, settings: Any, monkeypatch: Any
+    linked: Any, machine: Any, bob: Any, crema: Any, amazon: Any, court: Any, settings: Any, monkeypatch: Any
 ) -> None:
     """With a window of one, the first talk fills it; that the other regions have nothing to do must not end the slice."""
-    from devices import registry
-
-    device, _, code = registry.register("CRM20-0002", crema)
-    registry.claim(bob, "CRM20-0002", code)
-    linking.accept_grant(bob, "code-bob", "NA")
-    make_due(Endpoint.objects.all())
-    deliver_all()
+    device = owned(bob, crema, "CRM20-0002")
+    known(device, amazon, court)
     settings.DELIVERY_CONNECTIONS = 1
     monkeypatch.setattr(delivery, "WINDOW_PER_CONNECTION", 1)
     reading(machine, 60, 1)

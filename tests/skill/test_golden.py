@@ -13,7 +13,7 @@ from devices import registry
 from devices.inventory import Measurement, record_reading
 from skill import linking, outbox
 from skill.models import Endpoint
-from tests.skill.deeds import accept_grant, deliver_all, directive, make_due, reading, report_state
+from tests.skill.deeds import accept_grant, deliver_all, directive, make_due, more_machines, reading, report_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MEASURED = datetime(2026, 3, 2, 7, 31, 45, 250_999, tzinfo=UTC)
@@ -272,9 +272,8 @@ def test_a_change_that_nobody_signalled_is_announced_with_the_daily_report(
 
 
 def test_one_bad_description_hides_nobody_else(linked: Any, machine: Any, crema: Any, alice: Any, amazon: Any) -> None:
-    for number in (2, 3):
-        registered = registry.register(f"CRM20-000{number}", crema, name=f"Machine {number}")
-        registry.claim(alice, registered.device.serial_number, registered.claim_code)
+    for number, device in enumerate(more_machines(2, crema, alice), 2):
+        registry.rename(device, f"Machine {number}")
     amazon.script = lambda event: (
         (400, "INVALID_REQUEST_EXCEPTION")
         if "Machine 2" in [item.get("friendlyName") for item in event["event"]["payload"].get("endpoints", [])]

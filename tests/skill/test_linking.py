@@ -14,6 +14,7 @@ from devices import registry
 from skill import claims, delivery, linking, oauth, outbox, tasks
 from skill.alexa.errors import InvalidCredential
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
+from tests.people import owned
 from tests.skill.deeds import deliver_all, directive, known, make_due, outlast_older_links, reading, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -332,8 +333,7 @@ def test_nobody_is_deadlocked_when_everything_happens_at_once(
 
 def test_a_claim_takes_what_another_worker_does_not_hold(linked: Any, machine: Any, bob: Any, crema: Any) -> None:
     """Not "nothing is due" because the oldest one is just being looked at by somebody else."""
-    other, _, code = registry.register("CRM20-0002", crema)
-    registry.claim(bob, "CRM20-0002", code)
+    other = owned(bob, crema, "CRM20-0002")
     linking.accept_grant(bob, "code-bob", "NA")
     make_due(Endpoint.objects.all())
     Endpoint.objects.filter(grant=linked).update(due_at=Now() - timedelta(hours=1))

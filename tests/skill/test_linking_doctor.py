@@ -37,7 +37,6 @@ def hers(alice: Any) -> Client:
 
 def allow(browser: Client, **changes: str) -> str:
     """Alice presses Allow; the code."""
-    browser.get(address(**changes))
     answer = browser.post(address(**changes), query(**changes) | {"allow": "Allow"})
     return parse_qs(urlsplit(answer["Location"]).query)["code"][0]
 
@@ -66,6 +65,8 @@ def test_the_whole_way_is_one_row_with_every_step(
 ) -> None:
     Client().get(address())
     assert verdict().step == "Signed in"
+    hers.get(address())
+    assert verdict().step == "Allowed"
     code = allow(hers)
     assert verdict().step == "Alexa redeemed the code"
     token = redeem(code).json()["access_token"]

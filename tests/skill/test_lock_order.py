@@ -19,6 +19,7 @@ from devices.models import Door
 from skill import claims, delivery, jobs, linking, outbox, power
 from skill.database import Database
 from skill.models import Endpoint, Event
+from tests.people import owned
 from tests.skill.deeds import make_due, pods, reading
 from tests.skill.test_races import aside, during_the_first_talk, wait_for_a_lock
 
@@ -28,9 +29,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def crossed(alice: Any, machine: Any, crema: Any, amazon: Any) -> list[Endpoint]:
     """Two endpoints of Alice's whose order is not that of their devices."""
-    registered = registry.register("CRM20-0002", crema)
     registry.release(machine)
-    registry.claim(alice, "CRM20-0002", registered.claim_code)
+    owned(alice, crema, "CRM20-0002")
     linking.accept_grant(alice, "code-1", "NA")
     type(machine).objects.filter(pk=machine.pk).update(owner=alice, ownership="0" * 32, claimed_at=timezone.now())
     outbox.follow_ownership([machine.pk])

@@ -121,14 +121,14 @@ def test_the_whole_way(alexa: Application, browser: Client, alice: Any, how: str
 
 def test_all_three_redirect_addresses(alexa: Application, browser: Client) -> None:
     for address in oauth.redirect_addresses("M1VENDOR"):
-        answer = consent(browser, redirect_uri=address)
+        answer = click(browser, redirect_uri=address)
         assert answer["Location"].startswith(address + "?"), address
         assert redeem(code_of(answer), redirect_uri=address).status_code == 200, address
 
 
 def test_state_comes_back_unchanged(alexa: Application, browser: Client) -> None:
     for state in ["x", "a b+c/d=é&%", "s" * 3000]:
-        assert parse_qs(urlsplit(consent(browser, state=state)["Location"]).query)["state"] == [state]
+        assert parse_qs(urlsplit(click(browser, state=state)["Location"]).query)["state"] == [state]
 
 
 def test_tokens_are_hashed_at_rest(alexa: Application, browser: Client) -> None:
