@@ -29,16 +29,15 @@ def keep(pairs: Sequence[tuple[Message, Said]]) -> set[int]:
     if not pairs:
         return set()
     _lock({said.notification_id for _, said in pairs})
-    messages = [message.pk for message, _ in pairs]
-    concerned = _keys_of(messages)
+    concerned = _keys_of([message.pk for message, _ in pairs])
     rows = _rows(pairs)
     Notification.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["message"], update_fields=list(_COLUMNS)
     )
     concerned |= {(row.order_id, row.registration_id) for row in rows}
-    rebuild(concerned | _judge_twins({said.notification_id for _, said in pairs}))
-    contradicted = Notification.objects.filter(message__in=messages, contradicted=True)
-    return set(contradicted.values_list("message_id", flat=True))
+    contradicted, changed = _judge_twins({said.notification_id for _, said in pairs})
+    rebuild(concerned | changed)
+    return {message.pk for message, said in pairs if said.notification_id in contradicted}
 
 
 def forget(messages: Sequence[Message]) -> None:
@@ -49,7 +48,7 @@ def forget(messages: Sequence[Message]) -> None:
         _lock(names)
         concerned = _keys_of([message.pk for message in messages])
         rows.delete()
-        rebuild(concerned | _judge_twins(names))
+        rebuild(concerned | _judge_twins(names)[1])
 
 
 def rebuild(keys: Iterable[Key]) -> int:
@@ -98,18 +97,19 @@ def _row(
     )
 
 
-def _judge_twins(names: Iterable[str]) -> set[Key]:
-    """Mark the rows of these IDs by whether they agree; the keys of those whose mark changed.
+def _judge_twins(names: Iterable[str]) -> tuple[set[str], set[Key]]:
+    """Mark the rows of these IDs by whether they agree; the IDs that do not, and the keys of the rows whose mark changed.
 
     Messages of twins that are waiting right now are left alone: whoever processes them comes here, too.
     """
     with connection.cursor() as cursor:
         cursor.execute(_JUDGE, [list(names)])
-        changed = cursor.fetchall()
-    told = {pk: TWINS.format(name) for pk, name, contradicted, *_ in changed if contradicted and pk}
+        judged = cursor.fetchall()
+    told = {pk: TWINS.format(name) for name, contradicted, pk, *_ in judged if contradicted and pk}
     settled = Message.objects.filter(pk__in=told, due_at=None) if told else ()
     Message.objects.settle([(message, Message.State.QUARANTINED, told[message.pk]) for message in settled])
-    return {(order, registration) for *_, order, registration in changed}
+    keys = {(order, registration) for *_, order, registration in judged}
+    return {name for name, contradicted, *_ in judged if contradicted}, keys
 
 
 # In the order of the locks' own numbers, so that two who want the same ones wait in line.
@@ -121,8 +121,11 @@ _JUDGE = """
 WITH judged AS (
   SELECT notification_id, count(DISTINCT digest) > 1 AS contradicted FROM notifications_notification
   WHERE notification_id = ANY (%s) GROUP BY notification_id
+), marked AS (
+  UPDATE notifications_notification AS n SET contradicted = j.contradicted FROM judged AS j
+  WHERE n.notification_id = j.notification_id AND n.contradicted <> j.contradicted
+  RETURNING n.notification_id, n.message_id, n.order_id, n.registration_id
 )
-UPDATE notifications_notification AS n SET contradicted = j.contradicted FROM judged AS j
-WHERE n.notification_id = j.notification_id AND n.contradicted <> j.contradicted
-RETURNING n.message_id, n.notification_id, n.contradicted, n.order_id, n.registration_id
+SELECT notification_id, contradicted, message_id, order_id, registration_id
+FROM judged LEFT JOIN marked USING (notification_id)
 """

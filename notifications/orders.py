@@ -43,7 +43,7 @@ def rebuild(pks: Collection[int]) -> int:
         for order in derived
         if (_columns(order), items[order.pk]) != (_columns(before[order.pk]), known[order.pk])
     ]
-    _write(changed, items)
+    _write(changed, known, items)
     return len(changed)
 
 
@@ -104,11 +104,12 @@ def _items(items: Iterable[drs.Item]) -> list[Item]:
     ]
 
 
-def _write(orders: list[Order], items: dict[int, list[Item]]) -> None:
+def _write(orders: list[Order], known: dict[int, list[Item]], items: dict[int, list[Item]]) -> None:
     if not orders:
         return
     Order.objects.bulk_create(orders, update_conflicts=True, unique_fields=["id"], update_fields=_DERIVED)
-    OrderItem.objects.filter(order__in=orders).delete()
+    if any(known[order.pk] for order in orders):  # a new order has none
+        OrderItem.objects.filter(order__in=orders).delete()
     OrderItem.objects.bulk_create(
         OrderItem(order=order, **dict(zip(_ITEM, item, strict=True))) for order in orders for item in items[order.pk]
     )
