@@ -234,8 +234,8 @@ def test_who_may_edit_may_not_publish_and_the_other_way_round(django_user_model:
     form = {"seen": catalogue.fingerprint(crema, CREMA), "reason": "Because"}
     assert "Publish now" not in client.get(page("publish", crema)).content.decode()
     assert client.post(page("publish", crema), form).status_code == 403
-    user = client.get(page("publish", crema)).wsgi_request.user
-    user.user_permissions.set(Permission.objects.filter(codename="publish_devicemodel"))
+    rita = django_user_model.objects.get()
+    rita.user_permissions.set(Permission.objects.filter(codename="publish_devicemodel"))
     assert client.post(page("draft", crema), typed(CREMA, CREMA)).status_code == 403
     assert client.post(page("publish", crema), form).status_code == 302
     assert Revision.objects.get().state == "published"

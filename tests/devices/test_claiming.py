@@ -147,7 +147,8 @@ def test_no_code_is_kept(boxes: Any, bob: Any) -> None:
     assert not any("WXYZ2345" in str(value) for value in ClaimAttempt.objects.values().get().values())
 
 
-def test_an_address_has_a_limit_of_its_own(crema: Any, django_user_model: Any, bob: Any) -> None:
+def test_an_address_has_a_limit_of_its_own(crema: Any, django_user_model: Any, bob: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(attempts, "ADDRESS_LIMIT", 3)
     registry.register("CRM20-0001", crema, claim_code=CODE)
     for n in range(attempts.ADDRESS_LIMIT):
         crook = django_user_model.objects.create(email=f"crook{n}@example.com")

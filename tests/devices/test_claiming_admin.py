@@ -12,9 +12,7 @@ ATTEMPTS = "/admin/devices/claimattempt/"
 
 
 @pytest.fixture
-def staff(db: None, django_user_model: Any, settings: Any) -> Client:
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+def staff(db: None, django_user_model: Any) -> Client:
     client = Client()
     client.force_login(django_user_model.objects.create_superuser("sam@example.com", "a long enough password"))
     return client

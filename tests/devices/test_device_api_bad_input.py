@@ -144,9 +144,7 @@ def test_an_unknown_address_is_404(client: Client) -> None:
             problem(getattr(client, method)(f"/api/v1/{path}"), 404, (method, path))
 
 
-def test_the_rest_of_the_site_keeps_its_own_errors(client: Client, db: None, settings: Any) -> None:
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+def test_the_rest_of_the_site_keeps_its_own_errors(client: Client, db: None) -> None:
     assert "json" not in client.get("/no-such-page")["Content-Type"]
 
 

@@ -17,12 +17,6 @@ HEADER = "serial,model,key,claim_code,mac,firmware\n"
 MADE = "CRM20-0102,CREMA-20,generate,generate,,1.0.3\n"
 
 
-@pytest.fixture(autouse=True)
-def plain_static_files(settings: Any) -> None:
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
-
-
 def signed_in(django_user_model: Any, *permissions: str, **more: Any) -> Client:
     user = django_user_model.objects.create_user("sam@example.com", "a long enough password", **more)
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="devices", codename__in=permissions))

@@ -35,7 +35,8 @@ def days(device: Device, slot: str = "beans") -> dict[date, tuple[Any, ...]]:
 
 def added_up(device: Device, slot: str = "beans") -> dict[date, tuple[Any, ...]]:
     """The same, from the readings themselves, the slow way."""
-    told = list(Reading.objects.filter(device=device, slot__slot_id=slot).order_by("epoch", "sequence"))
+    rows = Reading.objects.filter(device=device, slot__slot_id=slot).select_related("slot")
+    told = list(rows.order_by("epoch", "sequence"))
     is_level = bool(told) and told[0].slot.reports_amount_left
     falls = [None, *(max(earlier.value - later.value, Decimal(0)) for earlier, later in pairwise(told))]
     found: dict[date, list[tuple[Decimal, Decimal]]] = {}

@@ -349,7 +349,9 @@ def test_a_slip_of_the_fingers_makes_nothing_and_is_said(machine: Device, aws: A
     assert aws.list_policies()["policies"] == []
 
 
-def test_the_set_up_makes_everything_once(machine: Device, crema: Any, aws: Any) -> None:
+def test_the_set_up_makes_everything_once_and_another_secret_changes_the_rule_only(
+    machine: Device, crema: Any, aws: Any, settings: Any
+) -> None:
     registry.register("CRM.20", crema)
     assert "2 would be made" in set_up(dry_run=True)
     assert aws.list_things()["things"] == []
@@ -367,9 +369,6 @@ def test_the_set_up_makes_everything_once(machine: Device, crema: Any, aws: Any)
     assert second.count("exists") == 5
     assert SECRET not in first + second
 
-
-def test_another_secret_changes_the_rule_only(machine: Device, aws: Any, settings: Any) -> None:
-    set_up()
     settings.IOT_SECRETS = ["a-new-secret-of-the-rule", SECRET]
     assert "rule portal_shadow_accepted: would be changed" in set_up(dry_run=True)
     again = set_up(serial=["CRM20-0001"])
