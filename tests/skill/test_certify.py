@@ -74,7 +74,12 @@ def test_a_linked_customer_passes_and_nothing_is_left_behind(
     assert AlexaGrant.objects.get().state == "active"
 
 
-def test_without_a_link_or_a_reading_the_parts_that_need_one_fail_and_say_what_to_do(certify: Any) -> None:
+def test_without_a_link_or_a_reading_the_parts_that_need_one_fail_and_say_what_to_do(
+    certify: Any, monkeypatch: Any
+) -> None:
+    few = ("A customer links: ", "Discover tells", "ReportState gives")
+    for module in (linking, directives):
+        monkeypatch.setattr(module, "CHECKS", [check for check in module.CHECKS if check.title.startswith(few)])
     results, said = certify()
     assert "The test customer is linked in the Alexa app" in failed(results)
     assert "Enable the skill with the test account" in said

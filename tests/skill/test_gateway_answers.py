@@ -15,29 +15,25 @@ from tests.skill.deeds import deliver_all, levels, make_due, outlast_older_links
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(429, "THROTTLING_EXCEPTION"), (500, "INTERNAL_SERVICE_EXCEPTION"), (503, "SERVICE_UNAVAILABLE_EXCEPTION")],
-)
-def test_overload_backs_off_and_a_new_reading_does_not_bypass_it(
-    linked: Any, machine: Any, amazon: Any, status: int, code: str
-) -> None:
-    amazon.script = lambda event: (status, code)
-    reading(machine, 20, 1)
-    delivery.deliver(5)
-    assert len(amazon.attempts) == 1
-    reading(machine, 19, 2)
-    delivery.deliver(5)
-    assert len(amazon.attempts) == 1, "the back-off was bypassed"
-    endpoint = Endpoint.objects.annotate(now=Now()).get()
-    assert endpoint.last_code == code
-    assert endpoint.attempts == 1
-    assert endpoint.due_at == endpoint.not_before
-    amazon.script = lambda event: None
-    make_due(Endpoint.objects.all())
-    deliver_all()
-    assert [levels(report) for report in amazon.named("ChangeReport")] == [[19]]
-    assert Endpoint.objects.get().attempts == 0
+def test_overload_backs_off_and_a_new_reading_does_not_bypass_it(linked: Any, machine: Any, amazon: Any) -> None:
+    overload = {429: "THROTTLING_EXCEPTION", 500: "INTERNAL_SERVICE_EXCEPTION", 503: "SERVICE_UNAVAILABLE_EXCEPTION"}
+    for number, (status, code) in enumerate(overload.items(), 1):
+        amazon.attempts.clear()
+        amazon.script = lambda event, status=status, code=code: (status, code)
+        reading(machine, 50 - 2 * number, 2 * number)
+        delivery.deliver(5)
+        assert len(amazon.attempts) == 1, status
+        reading(machine, 49 - 2 * number, 2 * number + 1)
+        delivery.deliver(5)
+        assert len(amazon.attempts) == 1, "the back-off was bypassed"
+        endpoint = Endpoint.objects.annotate(now=Now()).get()
+        assert (endpoint.last_code, endpoint.attempts) == (code, 1)
+        assert endpoint.due_at == endpoint.not_before, status
+        amazon.script = lambda event: None
+        make_due(Endpoint.objects.all())
+        deliver_all()
+        assert [levels(report) for report in amazon.named("ChangeReport")][number - 1 :] == [[49 - 2 * number]]
+        assert Endpoint.objects.get().attempts == 0
 
 
 def test_a_shorter_longest_back_off_counts_from_then_on(monkeypatch: Any) -> None:

@@ -15,7 +15,7 @@ from skill import claims, delivery, linking, oauth, outbox, tasks
 from skill.alexa.errors import InvalidCredential
 from skill.models import AlexaGrant, Endpoint, Event, Gateway
 from tests.people import owned
-from tests.skill.deeds import deliver_all, directive, known, make_due, outlast_older_links, reading, token_of
+from tests.skill.deeds import deliver_all, directive, known, make_due, outlast_older_links, pods, reading, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,10 +58,18 @@ def test_the_link_that_these_tests_begin_with_is_what_linking_leaves(machine: An
     assert (rows(), amazon.valid, court.announced) == left
 
 
-def test_unlinking_tells_the_deletion_while_the_tokens_live(linked: Any, machine: Any, amazon: Any) -> None:
+def test_unlinking_tells_what_was_used_and_then_the_deletion_once_while_the_tokens_live(
+    linked: Any, machine: Any, crema: Any, amazon: Any
+) -> None:
+    pods(crema)
+    reading(machine, 2, 1, slot="pods")
+    linking.unlink(machine.owner)
     linking.unlink(machine.owner)
     assert AlexaGrant.objects.get().state == "closing"
     deliver_all()
+    linking.unlink(machine.owner)
+    deliver_all()
+    assert [event["event"]["header"]["name"] for event in amazon.events] == ["InventoryConsumed", "DeleteReport"]
     (deletion,) = amazon.named("DeleteReport")
     assert deletion["event"]["payload"]["endpoints"] == [{"endpointId": str(machine.ownership)}]
     grant = AlexaGrant.objects.get()
@@ -84,25 +92,6 @@ def test_unlinking_does_not_wait_for_amazon_for_ever(linked: Any, machine: Any, 
     grant = AlexaGrant.objects.get()
     assert (grant.state, grant.refresh_token) == ("closed", "")
     assert not Endpoint.objects.filter(due_at__isnull=False).exists()
-
-
-def test_unlinking_twice_is_unlinking_once(linked: Any, machine: Any, amazon: Any) -> None:
-    linking.unlink(machine.owner)
-    linking.unlink(machine.owner)
-    deliver_all()
-    linking.unlink(machine.owner)
-    deliver_all()
-    assert len(amazon.named("DeleteReport")) == 1
-
-
-def test_uses_are_told_before_the_deletion(linked: Any, machine: Any, crema: Any, amazon: Any) -> None:
-    crema.slots.create(
-        slot_id="pods", name="Pods", sensor="usage", measurement="Count", instance="P", replenishment_id="a"
-    )
-    reading(machine, 2, 1, slot="pods")
-    linking.unlink(machine.owner)
-    deliver_all()
-    assert [event["event"]["header"]["name"] for event in amazon.events] == ["InventoryConsumed", "DeleteReport"]
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["after the deletion was told", "before it was told"])

@@ -80,10 +80,10 @@ def test_a_secret_that_is_wrong_opens_it_at_once(db: None) -> None:
 def test_the_bucket_empties_and_fills_with_time(db: None, settings: Any) -> None:
     settings.GATEWAY_RATE = 10
     assert pace.take("NA", 30) == 10
-    assert pace.take("NA", 30) == 0
+    assert pace.take("NA", 30) < 5, "only what the moments between bring"
     pace.give_back("NA", -20)
     Gateway.objects.update(refilled_at=Now() - timedelta(seconds=2.5))
-    assert 4 <= pace.take("NA", 30) <= 6
+    assert 4 <= pace.take("NA", 30) < 10
 
 
 @pytest.mark.parametrize(
