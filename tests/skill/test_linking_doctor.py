@@ -219,7 +219,7 @@ def test_a_customer_without_devices_is_linked(alexa: Application, hers: Client, 
 
 
 def test_the_page_loaded_again_is_the_same_attempt(alexa: Application, hers: Client) -> None:
-    for _ in range(3):
+    for _ in range(2):
         Client().get(address())
         hers.get(address())
     assert LinkingAttempt.objects.count() == 1

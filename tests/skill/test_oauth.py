@@ -147,20 +147,18 @@ def test_tokens_are_hashed_at_rest(alexa: Application, browser: Client) -> None:
                 assert secret not in text, table
 
 
-def test_refresh_tokens_do_not_expire_by_age(alexa: Application, browser: Client) -> None:
+def test_an_access_token_that_expired_says_so_and_a_refresh_token_does_not_expire_by_age(
+    alexa: Application, browser: Client
+) -> None:
     body = redeem(allowed(browser)).json()
+    AccessToken.objects.update(expires=timezone.now())
+    with pytest.raises(ExpiredCredential):
+        oauth.customer(body["access_token"])
     long_ago = timezone.now() - timedelta(days=4000)
     RefreshToken.objects.update(created=long_ago)
     AccessToken.objects.update(created=long_ago, expires=long_ago)
     oauth.forget_expired()
     assert works(renew(body["refresh_token"]).json()["access_token"])
-
-
-def test_an_expired_access_token_says_so(alexa: Application, browser: Client) -> None:
-    token = redeem(allowed(browser)).json()["access_token"]
-    AccessToken.objects.update(expires=timezone.now())
-    with pytest.raises(ExpiredCredential):
-        oauth.customer(token)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -181,12 +179,6 @@ def test_renewals_at_once_all_work(alexa: Application, browser: Client) -> None:
     tokens = {answer.json()["access_token"] for answer in answers}
     assert len(tokens) == 4
     assert all(works(token) for token in tokens)
-
-
-def test_a_lost_answer_does_no_harm(alexa: Application, browser: Client) -> None:
-    refresh_token = redeem(allowed(browser)).json()["refresh_token"]
-    renew(refresh_token)
-    assert works(renew(refresh_token).json()["access_token"])
 
 
 def test_a_deactivated_customer_is_out_at_once(alexa: Application, browser: Client, alice: Any) -> None:
