@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from notifications import asp, asp_api, certificates, health, operating, operations, tasks
 from notifications.models import EndpointAlias, Message, PropertyEvent, PropertyOperation, Topic
 from tests.effort import examples
+from tests.notifications.conftest import undone
 from tests.notifications.hotel import ECHO, ROOM, SERIAL, Hotel, point_at, sandbox
 from tests.notifications.test_properties import apply, event
 from tests.the_house import until
@@ -228,36 +229,36 @@ STEPS = st.permutations(
 )  # fmt: skip
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_any_order_repetition_and_crash_come_to_the_same(hotel: Hotel) -> None:
     documents = {
         "set up": set_up(), "ready": event(asp.ACTIVATION, "ready"), "other": event("Alexa.New.Thing", "new"),
         "later": set_up("later", "2026-11-21T10:00:00Z"), "set up again": set_up(),
     }  # fmt: skip
 
+    def do(step: str) -> None:
+        if step == "plan":
+            operations.plan(SERIAL, ROOM)
+        elif step == "crash" and (row := operating._claim()):
+            if row.identified and row.unit_id:  # else we die before we have asked for anything
+                with contextlib.suppress(asp_api.AspError):  # Amazon has done it, and we die before we note it
+                    asp_api.associate(row.endpoint_id, ROOM)
+        elif step in documents:
+            apply(documents[step])
+        else:
+            work()
+
     @hypothesis.settings(max_examples=examples(5))
     @given(STEPS)
     def check(steps: list[str]) -> None:
-        for model in (PropertyEvent, Message, PropertyOperation, EndpointAlias):
-            model.objects.all().delete()
         hotel.begin_anew()
-        for step in steps:
-            if step == "plan":
-                operations.plan(SERIAL, ROOM)
-            elif step == "crash" and (row := operating._claim()):
-                if row.identified and row.unit_id:  # else we die before we have asked for anything
-                    with contextlib.suppress(asp_api.AspError):  # Amazon has done it, and we die before we note it
-                        asp_api.associate(row.endpoint_id, ROOM)
-            elif step in documents:
-                apply(documents[step])
-            else:
-                work()
-        work()
-        work()
-        row = the_row()
-        assert (row.unit_id, row.serial_number, hotel.device["unit"]) == (ROOM, SERIAL, ROOM)
-        assert (row.state, row.set_up_at, row.served_at) == ("done", row.set_up_at, row.set_up_at), row.reason
-        assert (PropertyEvent.objects.count(), Message.objects.filter(state="waiting").count()) == (4, 0)
+        with undone():
+            for step in (*steps, "work", "work"):
+                do(step)
+            row = the_row()
+            assert (row.unit_id, row.serial_number, hotel.device["unit"]) == (ROOM, SERIAL, ROOM)
+            assert (row.state, row.set_up_at, row.served_at) == ("done", row.set_up_at, row.set_up_at), row.reason
+            assert (PropertyEvent.objects.count(), Message.objects.filter(state="waiting").count()) == (4, 0)
 
     check()
 

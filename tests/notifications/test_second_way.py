@@ -255,10 +255,10 @@ def test_a_crash_between_storing_and_deleting_counts_nothing_twice(
 
 
 def test_more_than_one_batch(queue: str, put: Any, amazon: Amazon) -> None:
-    for _ in range(23):
+    for _ in range(queues.BATCH + 2):
         put(amazon.message())
-    assert pull(queue) == "23 stored"
-    assert Message.objects.count() == 23
+    assert pull(queue) == "12 stored"
+    assert Message.objects.count() == 12
 
 
 def test_the_dead_letter_queue_goes_through_the_same_door(

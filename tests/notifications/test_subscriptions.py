@@ -33,7 +33,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FarSide]:
 
 
 @pytest.fixture
-def asked_for(transactional_db: None, set_clock: Any) -> Topic:
+def asked_for(db: None, set_clock: Any) -> Topic:
     """A topic whose subscription staff asked for; the messages are of today, for a token lives two days."""
     set_clock(timezone.now())
     return Topic.objects.create(arn=ARN, subscription=Topic.Subscription.PENDING)
