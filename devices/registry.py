@@ -26,7 +26,7 @@ from devices.credentials import (
 )
 from devices.keys import RotationRefused, authenticate, revoke_keys, rotate_by_device, rotate_key
 from devices.models import SERIAL_PATTERN, Device, DeviceModel
-from devices.signals import What, endpoint_changed
+from devices.signals import endpoint_changed
 
 __all__ = [
     "CLAIM_ALPHABET",
@@ -128,7 +128,8 @@ def _set_free(row: Device) -> Device:
     row.name = plain_name(row.device_model.name)
     row.save(update_fields=["owner", "ownership", "claimed_at", "name"])
     shadow.forget(row)
-    return _save(row, ["name"], "ownership")
+    endpoint_changed.send(sender=Device, device_ids=[row.pk], what="ownership")
+    return row
 
 
 @transaction.atomic
@@ -144,7 +145,9 @@ def rename(device: Device, name: str) -> Device:
         return row
     row.name = tidy
     shadow.desire(row, {shadow.NAME: tidy})
-    return _save(row, ["name"], "description")
+    row.save(update_fields=["name"])
+    endpoint_changed.send(sender=Device, device_ids=[row.pk], what="description")
+    return row
 
 
 def plain_name(text: str) -> str:
@@ -179,12 +182,6 @@ def _lock(device: Device) -> Device:
     shadow.hold(device)
     rows = Device.objects.select_for_update(of=["self"], no_key=True).select_related("device_model")
     return rows.get(pk=device.pk)
-
-
-def _save(device: Device, fields: list[str], what: What) -> Device:
-    device.save(update_fields=fields)
-    endpoint_changed.send(sender=Device, device_ids=[device.pk], what=what)
-    return device
 
 
 def _fits_a_name(letter: str) -> bool:

@@ -21,11 +21,8 @@ wire in a receiver.
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 from django.dispatch import Signal
-
-What = Literal["ownership", "description", "connectivity", "power"]
 
 
 @dataclass(frozen=True)
