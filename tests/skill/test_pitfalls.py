@@ -33,7 +33,10 @@ ELSEWHERE = {
     12: ("skill/test_directives.py", "test_it_stores_the_tokens_encrypted_and_the_region"),
     13: ("skill/test_oauth.py", "test_all_three_redirect_addresses"),
     14: ("portal/test_connect.py", "test_a_server_of_few_threads_does_not_lock_itself"),
-    17: ("skill/test_linking.py", "test_unlinking_tells_the_deletion_while_the_tokens_live"),
+    17: (
+        "skill/test_linking.py",
+        "test_unlinking_tells_what_was_used_and_then_the_deletion_once_while_the_tokens_live",
+    ),
 }
 
 
