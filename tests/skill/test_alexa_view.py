@@ -78,10 +78,10 @@ class TestCommand:
         assert "as announced" in view()
 
     def test_it_says_which_field_of_which_device(self, linked: Any, crema: Any) -> None:
-        was = {"description": "", "manufacturer": "", "display_category": "", "capabilities": ""}
-        was = {name: getattr(crema, name) for name in was}
+        fields = ("description", "manufacturer", "display_category", "capabilities")
+        was = {name: getattr(crema, name) for name in fields}
         sensors = "capabilities (names of sensors), capabilities (measurement or replenishment ID)"
-        for changes, fields in [
+        for changes, differing in [
             ({"description": "Another"}, "description"),
             ({"manufacturer": "Other"}, "additionalAttributes (model, serial number, firmware), manufacturerName"),
             ({"display_category": "OTHER"}, "displayCategories"),
@@ -89,7 +89,13 @@ class TestCommand:
         ]:
             DeviceModel.objects.filter(pk=crema.pk).update(**was | changes)
             (line,) = [line for line in view().splitlines() if "differs" in line]
-            assert f"announced in {fields}: to be" in line
+            assert f"announced in {differing}: to be" in line
+
+    def test_names_and_replenishment_ids_are_told_apart(self, linked: Any, crema: Any) -> None:
+        crema.slots.update(name="Beans of coffee")
+        assert "announced in capabilities (names of sensors): to be" in view()
+        crema.slots.update(name="Coffee beans", replenishment_id="another")
+        assert "announced in capabilities (measurement or replenishment ID): to be" in view()
 
     def test_of_an_announcement_whose_answer_was_lost_nothing_is_claimed(self, linked: Any) -> None:
         Endpoint.objects.update(announced_digest="unsure")
