@@ -128,7 +128,7 @@ def test_all_three_redirect_addresses(alexa: Application, browser: Client) -> No
 
 def test_state_comes_back_unchanged(alexa: Application, browser: Client) -> None:
     for state in ["x", "a b+c/d=é&%", "s" * 3000]:
-        assert parse_qs(urlsplit(click(browser, state=state)["Location"]).query)["state"] == [state]
+        assert parse_qs(urlsplit(consent(browser, state=state)["Location"]).query)["state"] == [state]
 
 
 def test_tokens_are_hashed_at_rest(alexa: Application, browser: Client) -> None:

@@ -51,9 +51,9 @@ def refused(machine: Any, amazon: Any) -> Event:
 
 def test_after_three_days_it_is_parked_with_amazons_words(pods: Any, amazon: Any) -> None:
     refusals = {
-        503: "SERVICE_UNAVAILABLE_EXCEPTION",
-        429: "THROTTLING_EXCEPTION",
         403: "INSUFFICIENT_PERMISSION_EXCEPTION",
+        429: "THROTTLING_EXCEPTION",
+        503: "SERVICE_UNAVAILABLE_EXCEPTION",
     }
     for status, code in refusals.items():
         answer(amazon, status, code)
