@@ -10,7 +10,7 @@ from .amazon import Amazon
 from .masking import masked
 from .state import Json, State, stamp
 
-_AT_MOST_EVERY = 0.15
+_BUNDLED = 0.15  # seconds: what one press changes, it changes in several steps
 _HEARTBEAT = 15
 
 
@@ -51,16 +51,15 @@ async def changes(request: web.Request, amazon: Amazon) -> web.StreamResponse:
     """GET /changes: server-sent events, one "look again" for each change (bundled), until the page goes away."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(request)
-    seen = -1
     while not amazon.closing:
-        if amazon.state.revision == seen:
-            await amazon.state.change(_HEARTBEAT)
         seen = amazon.state.revision
         try:
             await response.write(f"data: {seen}\n\n".encode())
         except ConnectionError:
             break
-        await asyncio.sleep(_AT_MOST_EVERY)
+        if amazon.state.revision == seen:
+            await amazon.state.change(_HEARTBEAT)
+        await asyncio.sleep(_BUNDLED)
     return response
 
 

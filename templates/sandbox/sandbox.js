@@ -27,7 +27,7 @@ async function act(name, body = {}) {
 function say(kind, words) {
   const box = byId("notice");
   box.dataset.kind = kind;
-  box.textContent = words;
+  box.textContent = words; // anew even when they are the same: who listens hears them again
   box.hidden = false;
 }
 
@@ -109,9 +109,9 @@ function drawApp() {
   const link = linkOf();
   const [kind, words] = LINK_WORDS[link?.status] || ["quiet", "not linked"];
   pill("link-state", kind, words);
-  byId("link").textContent = link ? "Link again" : "Link account";
+  put(byId("link"), link ? "Link again" : "Link account");
   byId("link").classList.toggle("main", link?.status !== "linked");
-  byId("link-words").textContent = link?.words || (link ? `Linked ${ago(link.linked_at)}, region ${link.region}.` : "Alexa does not know this household yet.");
+  put(byId("link-words"), link?.words || (link ? `Linked ${ago(link.linked_at)}, region ${link.region}.` : "Alexa does not know this household yet."));
   for (const button of document.querySelectorAll("[data-linked]")) button.disabled = link?.status !== "linked";
   rows("endpoints", (link?.endpoints || []).map(endpointRow), link ? "No devices found." : "Link the account first.");
 }
@@ -143,7 +143,7 @@ function drawDevice() {
   const { reachable, level, offline, words, sequence, on } = state.device;
   const known = typeof level === "number";
   pill("device-state", !reachable ? "bad" : offline ? "warn" : "good", !reachable ? "not running" : offline ? "offline" : "online");
-  byId("level").textContent = known ? String(Math.round(level * 10) / 10) : "–";
+  put(byId("level"), known ? String(Math.round(level * 10) / 10) : "–");
   byId("beans").style.setProperty("--level", `${known ? level : 0}%`);
   byId("mark").style.setProperty("--mark", `${state.knobs.threshold}%`);
   byId("hopper").dataset.away = String(!reachable || Boolean(offline));
@@ -153,10 +153,10 @@ function drawDevice() {
   meter.optimum = 100;
   meter.value = known ? level : 0;
   byId("device-empty").hidden = level !== 0;
-  byId("device-words").textContent = reachable ? deviceWords(sequence) : words || "";
+  put(byId("device-words"), reachable ? deviceWords(sequence) : words || "");
   byId("offline").setAttribute("aria-pressed", String(Boolean(offline)));
-  byId("offline").textContent = offline ? "Go online" : "Go offline";
-  byId("power").textContent = on ? "Switch off" : "Switch on";
+  put(byId("offline"), offline ? "Go online" : "Go offline");
+  put(byId("power"), on ? "Switch off" : "Switch on");
   pill("power-state", on ? "good" : "quiet", on ? "on" : "off");
 }
 
@@ -218,7 +218,7 @@ function drawKnobs() {
 
 function pill(id, kind, words) {
   byId(id).dataset.kind = kind;
-  byId(id).textContent = words;
+  put(byId(id), words);
 }
 
 // Rows are replaced only when they differ, so that focus and a half-pressed button survive a change elsewhere.
@@ -265,7 +265,7 @@ function turn(input) {
 
 function listen() {
   const source = new EventSource("/changes");
-  source.addEventListener("message", look);
+  source.addEventListener("message", (told) => { if (Number(told.data) !== lastRevision || byId("live").dataset.state !== "live") look(); });
   source.addEventListener("error", () => live("lost", "connection lost"));
 }
 

@@ -8,6 +8,11 @@ const el = (name, properties = {}, ...children) => {
   return made;
 };
 
+// The same words set anew would be laid out and painted anew.
+const put = (element, words) => {
+  if (element.textContent !== words) element.textContent = words;
+};
+
 const GROUPS = {
   all: "Everything", event: "Events", directive: "Directives", skill: "Skill events", sns: "SNS", oauth: "Account linking", lwa: "Login with Amazon",
   device: "Device", properties: "Smart Properties", wrong: "Violations",
@@ -50,7 +55,7 @@ function drawFilters() {
   for (const button of box.children) {
     const group = button.dataset.group;
     const count = wire.entries.filter((entry) => (group === "wrong" ? entry.violations.length : group === "all" || entry.group === group)).length;
-    button.textContent = `${GROUPS[group]} ${count}`;
+    put(button, `${GROUPS[group]} ${count}`);
     button.setAttribute("aria-pressed", String(wire.shown === group));
   }
 }
