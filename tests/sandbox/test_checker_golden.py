@@ -1,7 +1,5 @@
 """Right messages of every kind, whole: the oracle has nothing to say. Alice's kitchen, our own values."""
 
-import pytest
-
 from portal.sandbox.checker import kind_of, violations
 from tests.sandbox.far_side import TIME, change_report, coffee_machine, connectivity, header, level, scope
 
@@ -149,9 +147,8 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize("name", GOLDEN)
-def test_a_right_message_has_no_violation(name):
-    assert violations(GOLDEN[name]) == []
+def test_a_right_message_has_no_violation():
+    assert {name: found for name, message in GOLDEN.items() if (found := violations(message))} == {}
 
 
 def test_each_kind_is_right_on_its_way_and_only_there():

@@ -20,6 +20,7 @@ from portal.sandbox.__main__ import main
 from portal.sandbox.settings import SettingsError, from_environment
 from portal.sandbox.signing import identity_in
 from portal.sandbox.state import State
+from tests.sandbox.far_side import run
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {
@@ -52,23 +53,6 @@ def started(folder: Path, port: int, **more: str):
         process.communicate()
 
 
-@pytest.fixture
-def start():
-    """Starts sandboxes; none outlives its test."""
-    with contextlib.ExitStack() as stack:
-        yield lambda *where, **more: stack.enter_context(started(*where, **more))
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    """Port and folder of one for the tests that only look at it. The state that it found was none."""
-    folder, port = tmp_path_factory.mktemp("running"), free_port()
-    (folder / "state.json").write_text("[]")
-    with started(folder, port) as process:
-        up(process)
-        yield port, folder
-
-
 def ask(port: int, path: str, body: dict | None = None) -> dict:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
     if body is not None:
@@ -88,40 +72,6 @@ def end(process: subprocess.Popen, how: int = signal.SIGTERM) -> tuple[int, str]
     return process.returncode, told
 
 
-def test_it_starts_and_goes_on_after_a_restart(start, tmp_path):
-    port = free_port()
-    first = start(tmp_path, port)
-    assert up(first) == f"The sandbox plays Amazon on http://127.0.0.1:{port}"
-    ask(port, "/actions/weather", {"threshold": 33})
-    url = ask(port, "/actions/link", {})["url"]
-    assert end(first) == (0, "")
-    second = start(tmp_path, port)
-    up(second)
-    assert ask(port, "/state.json")["knobs"]["threshold"] == 33
-    stored = json.loads((tmp_path / "state.json").read_text())
-    assert next(iter(stored["pending"])) in url
-    assert end(second, signal.SIGINT) == (0, "")
-
-
-def test_it_is_reachable_on_this_machine_only(running):
-    port, _ = running
-    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    assert f"0100007F:{port:04X}" in listening
-    assert f"00000000:{port:04X}" not in listening
-
-
-def test_what_it_keeps_only_its_owner_can_read(running):
-    port, folder = running
-    ask(port, "/actions/link", {})
-    for name in ("state.json", "sns-key.pem"):
-        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-
-
-def test_a_state_that_was_put_aside_is_told_on_the_page(running):
-    port, _ = running
-    assert "put aside" in ask(port, "/state.json")["notice"]["words"]
-
-
 LAMBDA = """
 import os, pathlib, time
 def lambda_handler(event, context):
@@ -138,7 +88,7 @@ def discovering(folder: Path, **more: str):
     (folder / "state.json").write_text(json.dumps({"version": 1, "knobs": {}, "links": {"household": LINKED}}))
     port = free_port()
     with started(folder, port, LAMBDA_FILE=str(folder / "lambda.py"), **more) as process:
-        up(process)
+        assert up(process) == f"The sandbox plays Amazon on http://127.0.0.1:{port}"
         with socket.create_connection(("127.0.0.1", port), timeout=30) as page:
             page.sendall(b"POST /actions/discover HTTP/1.1\r\nHost: localhost\r\n")
             page.sendall(b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
@@ -146,15 +96,33 @@ def discovering(folder: Path, **more: str):
             yield process, Path(f"/proc/{pid}"), page
 
 
-def test_neither_a_page_that_listens_nor_a_busy_lambda_keeps_it_from_ending(tmp_path):
+def test_neither_a_page_that_listens_nor_a_busy_lambda_keeps_it_from_ending_and_a_restart_goes_on(tmp_path):
     with discovering(tmp_path, SKILL_REGION="EU") as (process, child, page):
-        with urllib.request.urlopen("http://{}:{}/changes".format(*page.getpeername()), timeout=30) as stream:
+        port = page.getpeername()[1]
+        ask(port, "/actions/weather", {"threshold": 33})
+        url = ask(port, "/actions/link", {})["url"]
+        assert_private(port, tmp_path)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/changes", timeout=30) as stream:
             stream.readline()
             assert child.exists()
             begun = time.monotonic()
-            assert end(process)[0] == 0
+            assert end(process) == (0, "")
         assert time.monotonic() - begun < 5
         assert not child.exists()
+    with started(tmp_path, port) as second:
+        up(second)
+        assert ask(port, "/state.json")["knobs"]["threshold"] == 33
+        assert next(iter(json.loads((tmp_path / "state.json").read_text())["pending"])) in url
+        assert end(second, signal.SIGINT) == (0, "")
+
+
+def assert_private(port: int, folder: Path) -> None:
+    """It can be reached on this machine only, and only its owner can read what it keeps."""
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    assert f"0100007F:{port:04X}" in listening
+    assert f"00000000:{port:04X}" not in listening
+    for name in ("state.json", "sns-key.pem"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
 
 
 def test_a_warm_lambda_ends_with_it_even_when_it_is_killed(tmp_path):
@@ -208,20 +176,20 @@ def test_what_is_missing_is_one_sentence(refused):
     assert told == "The sandbox needs LINK_CLIENT_SECRET, LWA_CLIENT_ID in its environment; `make run` sets them all.\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("SANDBOX_PORT", "eighty", "SANDBOX_PORT must be a whole number"),
-        ("LWA_TOKEN_SECONDS", "0", "LWA_TOKEN_SECONDS must be a whole number"),
-        ("SKILL_REGION", "MARS", "SKILL_REGION must be NA, EU or FE"),
-        ("PORTAL_URL", "localhost:8000", "PORTAL_URL must begin with http"),
-        ("SNS_TOPIC_ARN", "dash-sandbox", "SNS_TOPIC_ARN must be the name of a topic"),
-        ("SNS_RETRY_SECONDS", "soon", "SNS_RETRY_SECONDS must be seconds"),
-    ],
-)
-def test_what_is_wrong_is_one_sentence(tmp_path, name, value, words):
-    with pytest.raises(SettingsError, match=words):
-        from_environment(NEEDED | {"SANDBOX_DATA": str(tmp_path), name: value})
+WRONG = [
+    ("SANDBOX_PORT", "eighty", "SANDBOX_PORT must be a whole number"),
+    ("LWA_TOKEN_SECONDS", "0", "LWA_TOKEN_SECONDS must be a whole number"),
+    ("SKILL_REGION", "MARS", "SKILL_REGION must be NA, EU or FE"),
+    ("PORTAL_URL", "localhost:8000", "PORTAL_URL must begin with http"),
+    ("SNS_TOPIC_ARN", "dash-sandbox", "SNS_TOPIC_ARN must be the name of a topic"),
+    ("SNS_RETRY_SECONDS", "soon", "SNS_RETRY_SECONDS must be seconds"),
+]
+
+
+def test_what_is_wrong_is_one_sentence(tmp_path):
+    for name, value, words in WRONG:
+        with pytest.raises(SettingsError, match=words):
+            from_environment(NEEDED | {"SANDBOX_DATA": str(tmp_path), name: value})
 
 
 def test_secrets_are_not_in_the_settings_text(tmp_path):
@@ -235,6 +203,15 @@ def test_a_state_file_that_cannot_be_read_is_put_aside(tmp_path):
     assert state.links == {}
     assert "put aside" in state.note
     assert (tmp_path / "state.broken").exists()
+
+
+def test_that_it_was_put_aside_is_told_on_the_page(tmp_path):
+    async def scene(world):
+        assert "put aside" in (await world.state())["notice"]["words"]
+
+    (tmp_path / "sandbox").mkdir()
+    (tmp_path / "sandbox" / "state.json").write_text("[]")
+    run(scene, tmp_path)
 
 
 def test_a_redeemed_code_stays_redeemed_after_a_crash(tmp_path):
