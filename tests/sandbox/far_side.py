@@ -317,13 +317,20 @@ def settings(folder: Path, portal_url: str = "http://127.0.0.1:9", **more: objec
     return replace(known, **more)
 
 
+class Server(TestServer):
+    """Writes no log of requests, as the sandbox itself does not."""
+
+    async def start_server(self, **kwargs: object) -> None:
+        await super().start_server(access_log=None, **kwargs)
+
+
 @contextlib.asynccontextmanager
 async def world(folder: Path, **more: object):
     """Portal and sandbox, up and talking."""
     portal = Portal()
-    async with TestServer(portal.application()) as far:
+    async with Server(portal.application()) as far:
         url = str(far.make_url("")).rstrip("/")
-        async with TestClient(TestServer(build(settings(folder, url, **more)))) as client:
+        async with TestClient(Server(build(settings(folder, url, **more)))) as client:
             client.server.app[AMAZON].state.knobs["skill_events"] = False  # each starts a Lambda
             portal.sandbox = client
             yield World(portal, client)

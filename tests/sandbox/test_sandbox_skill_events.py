@@ -16,15 +16,18 @@ async def told(world, *expected: str) -> list[dict]:
     return world.portal.skill_events
 
 
-def test_linking_enables_and_brings_the_token_then_disabling_ends(tmp_path):
+def test_linking_enables_once_and_brings_the_token_each_time_then_disabling_ends(tmp_path):
     async def scene(world):
         await world.act("weather", skill_events=True)
         await world.link()
         enabled, linked = await told(world, "SkillEnabled", "SkillAccountLinked")
         assert "body" not in enabled["request"]
         assert linked["request"]["body"] == {"accessToken": "portal-access-1"}
+        await the_wire_shows_it_without_the_token(world)
+        await world.link()
+        await told(world, "SkillEnabled", "SkillAccountLinked", "SkillAccountLinked")
         assert "hints" in (await world.act("disable"))["words"]
-        disabled = (await told(world, "SkillEnabled", "SkillAccountLinked", "SkillDisabled"))[-1]
+        disabled = (await told(world, "SkillEnabled", "SkillAccountLinked", "SkillAccountLinked", "SkillDisabled"))[-1]
         assert disabled["request"]["body"] == {"userInformationPersistenceStatus": "NOT_PERSISTED"}
         users = {event["context"]["System"]["user"]["userId"] for event in world.portal.skill_events}
         assert len(users) == 1, "one Alexa user"
@@ -33,30 +36,13 @@ def test_linking_enables_and_brings_the_token_then_disabling_ends(tmp_path):
     run(scene, tmp_path)
 
 
-def test_the_wire_shows_them_without_the_token(tmp_path):
-    async def scene(world):
-        await world.act("weather", skill_events=True)
-        await world.link()
-        await told(world, "SkillEnabled", "SkillAccountLinked")
-        (entry,) = await world.until(
-            lambda: [entry for entry in world.amazon.state.wire if entry["kind"] == "SkillAccountLinked"]
-        )
-        assert (entry["group"], entry["direction"], entry["violations"]) == ("skill", "out", [])
-        assert entry["answer"] == {"version": "1.0", "response": {}}
-        assert "portal-access-1" not in str(await world.state())
-
-    run(scene, tmp_path)
-
-
-def test_linking_again_enables_nothing_anew(tmp_path):
-    async def scene(world):
-        await world.act("weather", skill_events=True)
-        await world.link()
-        await told(world, "SkillEnabled", "SkillAccountLinked")
-        await world.link()
-        await told(world, "SkillEnabled", "SkillAccountLinked", "SkillAccountLinked")
-
-    run(scene, tmp_path)
+async def the_wire_shows_it_without_the_token(world) -> None:
+    (entry,) = await world.until(
+        lambda: [entry for entry in world.amazon.state.wire if entry["kind"] == "SkillAccountLinked"]
+    )
+    assert (entry["group"], entry["direction"], entry["violations"]) == ("skill", "out", [])
+    assert entry["answer"] == {"version": "1.0", "response": {}}
+    assert "portal-access-1" not in str(await world.state())
 
 
 def test_linking_from_the_portal_tells_the_same(tmp_path):
