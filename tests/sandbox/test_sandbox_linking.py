@@ -169,7 +169,7 @@ def test_one_bad_endpoint_does_not_hide_the_others(tmp_path):
 
 def test_a_device_that_is_not_found_again_stays_and_is_marked(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         world.portal.endpoints = []
         assert (await world.act("discover"))["words"] == "Alexa found 0 devices."
         assert [entry["missing"] for entry in (await world.state())["links"]["household"]["endpoints"]] == [True]
@@ -179,7 +179,7 @@ def test_a_device_that_is_not_found_again_stays_and_is_marked(tmp_path):
 
 def test_ask_sends_report_state_with_the_cookie_and_reads_the_answer(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         words = (await world.act("ask", endpoint="crema-alice-1"))["words"]
         assert words == "Kitchen coffee machine: connectivity OK, Beans.Hopper 42%."
         asked = world.portal.directives[-1]
@@ -193,7 +193,7 @@ def test_ask_sends_report_state_with_the_cookie_and_reads_the_answer(tmp_path):
 
 def test_a_device_that_alexa_does_not_know_cannot_be_asked(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         assert "no such device" in (await world.act("ask", status=409, endpoint="crema-bob-1"))["error"]
 
     run(scene, tmp_path)
@@ -213,17 +213,17 @@ def test_an_expired_token_is_renewed_before_the_next_directive(tmp_path):
 
 def test_a_token_that_the_skill_calls_expired_is_renewed_and_the_directive_sent_once_more(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         world.portal.expired_once = True
         assert "Beans.Hopper 42%" in (await world.act("ask"))["words"]
-        assert [form["grant_type"] for form in world.portal.token_requests] == ["authorization_code", "refresh_token"]
+        assert [form["grant_type"] for form in world.portal.token_requests] == ["refresh_token"]
 
     run(scene, tmp_path)
 
 
 def test_a_refused_renewal_breaks_the_link(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         world.amazon.state.links["household"]["expires_at"] = "2026-01-01T00:00:00.000Z"
         world.portal.token_status = 400
         assert "invalid_grant" in (await world.act("ask", status=409))["error"]
@@ -234,10 +234,9 @@ def test_a_refused_renewal_breaks_the_link(tmp_path):
 
 def test_disabling_tells_nobody_but_the_gateway_and_login_with_amazon_know(tmp_path):
     async def scene(world):
-        await world.link()
-        before = len(world.portal.directives)
+        await world.linked()
         await world.act("disable")
-        assert len(world.portal.directives) == before
+        assert world.portal.directives == []
         assert await world.report() == 403
         form = {"grant_type": "refresh_token", "refresh_token": world.portal.lwa_tokens["refresh_token"]}
         refused = await world.portal.ask_lwa(form)
@@ -249,7 +248,7 @@ def test_disabling_tells_nobody_but_the_gateway_and_login_with_amazon_know(tmp_p
 
 def test_enabling_again_starts_with_new_tokens_and_the_old_ones_stay_dead(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         old = world.portal.lwa_tokens
         await world.act("disable")
         assert await world.link() == "Linked. Alexa found 1 device."

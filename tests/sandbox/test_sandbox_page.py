@@ -103,7 +103,8 @@ def test_a_device_that_is_not_there_is_told_in_words(tmp_path):
 
 def test_the_wire_is_given_from_where_the_page_left_off(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
+        await world.report()
         numbers = [entry["number"] for entry in (await world.state())["wire"]]
         assert numbers == sorted(numbers)
         assert [entry["number"] for entry in (await world.state(after=numbers[-2]))["wire"]] == numbers[-1:]
@@ -154,7 +155,7 @@ def test_masking_keeps_what_a_person_needs():
 
 def test_a_huge_body_is_kept_short(tmp_path):
     async def scene(world):
-        await world.link()
+        await world.linked()
         token = world.portal.lwa_tokens["access_token"]
         await world.event({"event": "x" * 200_000}, token)
         entry = (await world.wire("unreadable message"))[0]

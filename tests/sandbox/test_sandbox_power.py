@@ -21,7 +21,7 @@ def switchable() -> dict:
 
 async def linked(world: World) -> None:
     world.portal.endpoints = [switchable()]
-    await world.link()
+    await world.linked()
 
 
 async def entry(world: World) -> dict:
