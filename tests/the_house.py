@@ -1,6 +1,8 @@
 """The real processes, started as `make run` starts them, on ports and a data folder of their own."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,10 +21,18 @@ ALICE = ("alice@example.com", "coffee-please")
 STAFF = ("staff@example.com", "support-please")
 
 
+def free_ports(many: int) -> list[int]:
+    """That differ, and none that the system gives to a client, which might take it before its server does."""
+    found: set[int] = set()
+    while len(found) < many:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", random.randrange(20_000, 32_768)))
+            found.add(probe.getsockname()[1])
+    return list(found)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -41,7 +51,7 @@ class House:
     def __init__(self, data_dir: Path | None = None, **environment: str) -> None:
         self.folder = data_dir or Path(tempfile.mkdtemp(prefix="portal-house-"))
         self.keep = data_dir is not None
-        self.ports = {name: free_port() for name in ("PORTAL_PORT", "SANDBOX_PORT", "MACHINE_PORT")}
+        self.ports = dict(zip(("PORTAL_PORT", "SANDBOX_PORT", "MACHINE_PORT"), free_ports(3), strict=True))
         self.portal = f"http://127.0.0.1:{self.ports['PORTAL_PORT']}"
         self.sandbox = f"http://127.0.0.1:{self.ports['SANDBOX_PORT']}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST", "DATA_DIR"))}
