@@ -21,7 +21,8 @@ class LosesAnswers(requests.adapters.HTTPAdapter):
         raise requests.ConnectionError("the answer is lost")
 
 
-@pytest.mark.parametrize(("manner", "challenge"), [("client_secret_basic", "S256"), ("client_secret_post", None)])
+@pytest.mark.parametrize("manner", ["client_secret_basic", "client_secret_post"])
+@pytest.mark.parametrize("challenge", ["S256", None], ids=["PKCE", "no PKCE"])
 def test_link_renew_lose_and_go_on(live_server: Any, alice: Any, manner: str, challenge: str | None) -> None:
     from authlib.common.security import generate_token  # here, because most test processes never come here
     from authlib.integrations.requests_client import OAuth2Session

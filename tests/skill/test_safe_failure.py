@@ -32,7 +32,7 @@ def machine(machine: Any, crema: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return machine
 
 
-DIRECTIVES = ["Discover", "ReportState", "AcceptGrant", "TurnOn"]
+DIRECTIVES = ["Discover", "ReportState", "AcceptGrant", "TurnOn", "TurnOff"]
 
 
 def body_of(name: str, token: str, machine: Any) -> Any:
@@ -42,6 +42,7 @@ def body_of(name: str, token: str, machine: Any) -> Any:
         "ReportState": report_state(token, switched),
         "AcceptGrant": accept_grant(token),
         "TurnOn": directive("Alexa.PowerController", "TurnOn", token, switched, correlationToken="c"),
+        "TurnOff": directive("Alexa.PowerController", "TurnOff", token, switched, correlationToken="c"),
     }
     return bodies[name]
 
@@ -80,7 +81,7 @@ def test_a_database_that_goes_away_in_the_middle(ask: Any, token: str, machine: 
         with gone_after(after) as was_gone:
             answer = ask(body_of(name, token, machine))
             gone = was_gone()
-        if answer["event"]["header"]["name"] == "ErrorResponse" and (gone or name != "TurnOn"):
+        if answer["event"]["header"]["name"] == "ErrorResponse" and (gone or "Turn" not in name):
             expect_our_own_trouble(name, answer)
         if name == "AcceptGrant":
             told = answer["event"]["header"]["name"] == "AcceptGrant.Response"
@@ -116,6 +117,7 @@ def test_a_broker_that_is_gone(
         "ReportState": "StateReport",
         "AcceptGrant": "AcceptGrant.Response",
         "TurnOn": "ErrorResponse",  # not linked: it does not obey, and there is no way to answer later
+        "TurnOff": "ErrorResponse",
     }
     assert answer["event"]["header"]["name"] == fine[name]
     assert answer["event"]["payload"].get("type") in (None, "ENDPOINT_UNREACHABLE")

@@ -45,7 +45,8 @@ def renew(refresh_token: str) -> Any:
     return ask(grant_type="refresh_token", refresh_token=refresh_token)
 
 
-@pytest.mark.parametrize(("what", "trouble"), [("code", OperationalError), ("refresh token", InterfaceError)])
+@pytest.mark.parametrize("trouble", [OperationalError, InterfaceError])
+@pytest.mark.parametrize("what", ["code", "refresh token"])
 def test_a_database_that_goes_away_after_any_statement(code: str, alice: Any, what: str, trouble: Any) -> None:
     """Whenever it happens: 503 and nothing used up, or the tokens. Never that the code or the token is wrong."""
     refresh_token = redeem(code).json()["refresh_token"] if what == "refresh token" else ""
